@@ -1,0 +1,10 @@
+"""Types, statuses with advice, and the only home of private JAX and `equinox.internal`."""
+
+from .errors import SolveError as SolveError
+from .errors import raise_unless_converged as raise_unless_converged
+from .errors import worst as worst
+from .status import Status as Status
+from .tracing import concrete_value as concrete_value
+from .tracing import concretely as concretely
+from .tracing import is_traced as is_traced
+from .tracing import outside_transformations as outside_transformations

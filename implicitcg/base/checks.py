@@ -1,0 +1,81 @@
+"""Checks of what a user passes in: static faults raise at the call, with the argument's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .tracing import concrete_value, concretely
+
+
+def floating(x: Any, name: str, dtype: Any = None) -> Array:
+    """`x` as a floating-point JAX array: floats keep their dtype, integers and booleans become the default float."""
+    if x is None:
+        raise TypeError(f"{name} is None; an array of numbers is needed.")
+    try:
+        array = jnp.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} cannot be read as an array of numbers ({type(x).__name__}): {error}. Convert text columns to "
+            "numbers or drop them."
+        ) from error
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"{name} is complex ({array.dtype}); only real arrays are supported.")
+    if dtype is not None:
+        return array.astype(dtype)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.result_type(float))
+
+
+def matching_dtype(*arrays: Array) -> list[Array]:
+    """The arrays promoted to their common floating dtype, explicitly, so that strict promotion holds afterwards."""
+    dtype = jnp.result_type(*[array.dtype for array in arrays])
+    return [array.astype(dtype) for array in arrays]
+
+
+def design(X: Any, y: Any) -> tuple[Array, Array]:
+    """A design matrix `(n, p)` and its response `(n,)`, checked for shape and, where known, for finite entries."""
+    X, y = matching_dtype(floating(X, "X"), floating(y, "y"))
+    if X.ndim != 2:
+        raise ValueError(f"X has shape {X.shape}; a matrix of shape (n, p) is needed: n samples by p features.")
+    if y.ndim != 1:
+        raise ValueError(f"y has shape {y.shape}; a vector of shape (n,) is needed. Use `y.ravel()` for one column.")
+    if X.shape[0] != y.shape[0]:
+        raise ValueError(f"X has {X.shape[0]} rows and y has {y.shape[0]} entries; they must be the same n samples.")
+    if X.shape[0] == 0 or X.shape[1] == 0:
+        raise ValueError(f"X has shape {X.shape}: there is no sample or no feature to fit.")
+    require_finite(X, "X")
+    require_finite(y, "y")
+    return X, y
+
+
+def require_finite(x: Array, name: str) -> None:
+    """Raise `ValueError` where `x` is known to hold NaN or infinite entries; a traced `x` passes."""
+    if concretely(lambda value: jnp.isfinite(value).all(), x) is not False:
+        return
+    bad = np.argwhere(~np.isfinite(np.asarray(concrete_value(x))))
+    first = tuple(int(i) for i in bad[0])
+    raise ValueError(
+        f"{name} has {len(bad)} NaN or infinite {'entry' if len(bad) == 1 else 'entries'}, the first at index {first}. "
+        "Drop or impute them before solving."
+    )
+
+
+def penalty_strength(alpha: Any, p: int, dtype: Any, name: str = "alpha") -> Array:
+    """A penalty of shape `()` or `(p,)`, nonnegative and finite where its value is known."""
+    alpha = floating(alpha, name, dtype)
+    if alpha.shape not in ((), (p,)):
+        raise ValueError(
+            f"{name} has shape {alpha.shape}; a scalar or one value per feature, shape ({p},), is needed."
+        )
+    if concretely(lambda value: jnp.isfinite(value).all(), alpha) is False:
+        raise ValueError(f"{name} is not finite ({concrete_value(alpha)}); give a finite number >= 0.")
+    if concretely(lambda value: (value >= 0).all(), alpha) is False:
+        smallest = float(np.min(np.asarray(concrete_value(alpha))))
+        raise ValueError(
+            f"{name} is negative (smallest {smallest:g}); a penalty is >= 0. Tune its logarithm to keep it positive: "
+            f"`{name} = jnp.exp(theta)`."
+        )
+    return alpha

@@ -1,0 +1,60 @@
+"""How a solve ended: an enumeration whose texts are advice."""
+
+from __future__ import annotations
+
+import equinox.internal as eqxi
+
+
+class Status(eqxi.Enumeration):  # pyright: ignore
+    """How a solve ended.
+
+    A status travels through `jit` and `vmap` as a small integer array; `Status[status]` is its text, and comparing
+    two statuses gives a boolean array. The order is the order of severity: under `vmap` the gravest one is reported.
+    """
+
+    converged = "The solver converged."
+    not_converged = (
+        "The solver reached its step limit before its tolerance. The value is the best point found, not a solution, "
+        "so its derivative means nothing. Try a larger `max_steps`, a looser `tolerance`, float64 "
+        "(`jax.config.update('jax_enable_x64', True)`), or scale the data so that its columns have similar norms."
+    )
+    over_capacity = (
+        "More coordinates are active at the solution than the solver has room for. Raise `capacity` on the solver, "
+        "or increase the penalty."
+    )
+    not_unique = (
+        "The solution is not unique: some unpenalised coordinates are linearly dependent on the active ones (for a "
+        "LASSO with alpha = 0: more features than samples, or collinear columns). A derivative of 'the' solution does "
+        "not exist. Use a positive penalty, drop collinear columns, or add a ridge term."
+    )
+    singular = (
+        "The derivative was refused: the linear system of the implicit function theorem is singular here, for at "
+        "least one element of the conservative Jacobian (for a LASSO: linearly dependent columns in the "
+        "equicorrelation set, such as duplicates). `icg.certify(problem, solution)` explains it. Remove the "
+        "dependence, add a ridge term, or ask for a least-squares answer, which carries no guarantee, with "
+        "`adjoint=icg.adjoints.MinimumNorm()`."
+    )
+    adjoint_failed = (
+        "The linear solve of the derivative did not reach its tolerance. Raise `max_steps` of the adjoint, use a "
+        "direct adjoint (`icg.adjoints.Direct()`), or check the conditioning with `icg.certify`."
+    )
+    infeasible = (
+        "The problem is infeasible: no point satisfies its constraints, so there is nothing to differentiate. Check "
+        "the bounds and the signs of the constraints."
+    )
+    unbounded = (
+        "The problem is unbounded below: its objective decreases for ever along a feasible direction. Check the sign "
+        "of the objective, or add bounds."
+    )
+    diverged = (
+        "The iteration diverged or produced non-finite numbers. Try a damped solver, another starting point (`init`), "
+        "or check that the map has a fixed point at all."
+    )
+    non_finite_input = (
+        "The problem's data contain NaN or infinite entries. Find them with `jnp.isfinite(...)`; drop or impute the "
+        "rows concerned before solving."
+    )
+    invalid_input = (
+        "The problem's data are outside their domain: a penalty (alpha) or a weight is negative. Tune its logarithm "
+        "to stay positive: `alpha = jnp.exp(theta)`."
+    )
