@@ -1,5 +1,6 @@
 """Types, statuses with advice, and the only home of private JAX and `equinox.internal`."""
 
+from .checks import kink_tolerance as kink_tolerance
 from .errors import SolveError as SolveError
 from .errors import raise_unless_converged as raise_unless_converged
 from .errors import worst as worst

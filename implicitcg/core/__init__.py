@@ -1,0 +1,14 @@
+"""The mechanism: problems, linearisations, the implicit rule, solutions."""
+
+from .adjoint import GMRES as GMRES
+from .adjoint import AbstractAdjoint as AbstractAdjoint
+from .adjoint import Automatic as Automatic
+from .adjoint import ConjugateGradient as ConjugateGradient
+from .adjoint import Direct as Direct
+from .adjoint import MinimumNorm as MinimumNorm
+from .problem import AbstractProblem as AbstractProblem
+from .problem import AbstractSolver as AbstractSolver
+from .problem import Found as Found
+from .problem import Linearisation as Linearisation
+from .solve import Solution as Solution
+from .solve import solve as solve

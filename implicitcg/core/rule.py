@@ -1,0 +1,47 @@
+"""The implicit rule: the one place where a derivative of a solution is made.
+
+Let `F(theta, z) = 0` define `z(theta)`, and let `[A B]` be an element of the conservative Jacobian of `F` at the
+solution. If every such `B` is invertible, `-B^{-1} A` is an element of a conservative Jacobian of `z` (nonsmooth
+implicit function theorem; Bolte, Le, Pauwels, Silveti-Falls, NeurIPS 2021), and
+
+    dz = -B^{-1} (A dtheta).
+
+The rule is a `jax.custom_jvp`: forward mode is this formula, reverse mode is its transpose (`lax.custom_linear_solve`
+transposes the solve), and second derivatives differentiate the formula itself, in which `z` is again the solution map.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .adjoint import AbstractAdjoint
+from .problem import AbstractProblem, AbstractSolver, Found
+
+
+@eqx.filter_custom_jvp
+def implicit_root(
+    problem: AbstractProblem, init: Any, *, solver: AbstractSolver, adjoint: AbstractAdjoint, throw: bool
+) -> Found:
+    """The root of `problem` found by `solver`, with the derivative of the equation."""
+    del adjoint, throw
+    return solver.run(problem, init)
+
+
+@implicit_root.def_jvp
+def _implicit_root_jvp(
+    primals: Any, tangents: Any, *, solver: AbstractSolver, adjoint: AbstractAdjoint, throw: bool
+) -> tuple[Found, Any]:
+    problem, init = primals
+    problem_tangent, _ = tangents  # the root does not depend on where the search began
+    found = implicit_root(problem, init, solver=solver, adjoint=adjoint, throw=throw)
+    still = jax.tree.map(lambda _: None, found)
+    if not jax.tree.leaves(problem_tangent):
+        return found, still
+    linearisation = problem.linearise(found.z, found.memory)
+    rhs = jax.tree.map(jnp.negative, linearisation.push(problem_tangent))
+    dz = adjoint.solve(linearisation, rhs, throw=throw)
+    return found, eqx.tree_at(lambda f: f.z, still, dz, is_leaf=lambda leaf: leaf is None)
