@@ -1,0 +1,76 @@
+# Every target sets up what it needs in .venv, on a machine that has only Python (3.11 to 3.13) and make.
+#   make test PYTHON=python3.12     uses that interpreter instead of the first python3
+#   make test ARGS="tests/test_lasso.py -n 0 -k kink"
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+READY = $(PYTHON) .ci/venv.py $(if $(filter file default undefined,$(origin PYTHON)),,--exact)
+
+# Compilation dominates the tests and examples: keep what was compiled. One BLAS thread: two of them stall each other.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
+export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
+export JAX_PLATFORMS ?= cpu
+export OPENBLAS_NUM_THREADS ?= 1
+export MPLBACKEND ?= Agg
+
+.PHONY: help demo test lint format types contract examples docs bench clean distclean
+
+help:
+	@echo "make demo      tune a LASSO on the diabetes data through its own solution; picture in demo-output/"
+	@echo "make test      the test suite (ARGS=... goes to pytest)"
+	@echo "make lint      ruff: style and format        make format    let ruff mend both"
+	@echo "make types     mypy over implicitcg/         make contract  who may import whom"
+	@echo "make examples  run every examples/plot_*.py  make docs      the manual, warnings are errors"
+	@echo "make bench     the measurements behind the numbers in the manual"
+	@echo "make clean     remove what the above produced, but .venv; make distclean: .venv, too"
+
+demo:
+	@$(READY) plots
+	$(BIN)/implicitcg tune --data diabetes --polynomial 2 --model lasso --cv 5 \
+	    --plot demo-output/diabetes.png --out demo-output/diabetes.json
+
+test:
+	@$(READY) dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint:
+	@$(READY) dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format:
+	@$(READY) dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types:
+	@$(READY) dev
+	$(BIN)/mypy
+
+contract:
+	@$(READY) dev
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/private_imports.py
+
+examples:
+	@$(READY) dev
+	$(BIN)/python .ci/run_examples.py $(ARGS)
+
+docs:
+	@$(READY) docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+bench:
+	@$(READY) bench
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf .cache .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build dist demo-output
+	rm -rf docs/_build docs/auto_examples docs/api/generated docs/sg_execution_times.rst
+	find implicitcg tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
