@@ -1,0 +1,108 @@
+"""Reading JAX programs: the few internals that the floor `nonsmooth` needs, gathered so that one file follows JAX."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax._src import source_info_util
+from jax._src.interpreters import partial_eval
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import Primitive as Primitive
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Program(NamedTuple):
+    """A jaxpr in one shape for every version of JAX: `consts` are the values of the first `inputs`."""
+
+    inputs: list[Any]
+    consts: list[Any]
+    equations: list[Any]
+    outputs: list[Any]
+
+    @property
+    def arguments(self) -> list[Any]:
+        """The inputs without a value of their own."""
+        return self.inputs[len(self.consts) :]
+
+
+def program(jaxpr: Any) -> Program:
+    """Read a `Jaxpr` or a `ClosedJaxpr`; from JAX 0.12 on they are one class."""
+    consts = list(getattr(jaxpr, "consts", ()))
+    inner = jaxpr.jaxpr if hasattr(jaxpr, "jaxpr") else jaxpr
+    return Program([*inner.constvars, *inner.invars], consts, list(inner.eqns), list(inner.outvars))
+
+
+def is_literal(atom: Any) -> bool:
+    """Whether an operand of an equation is a constant written into it."""
+    return isinstance(atom, Literal)
+
+
+def subprograms(equation: Any) -> Iterator[Any]:
+    """The jaxprs in the parameters of an equation (bodies, branches, calls)."""
+    for value in equation.params.values():
+        for leaf in jax.tree_util.tree_leaves(value, is_leaf=_is_jaxpr):
+            if _is_jaxpr(leaf):
+                yield leaf
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return isinstance(value, Jaxpr | ClosedJaxpr)
+
+
+def bind(equation: Any, *operands: Any) -> list[Any]:
+    """Run one equation as it is; always a list of results."""
+    parameters = equation.primitive.get_bind_params(equation.params)
+    with at(equation):
+        subfunctions, parameters = parameters if isinstance(parameters, tuple) else ((), parameters)
+        results = equation.primitive.bind(*subfunctions, *operands, **parameters)
+    return list(results) if equation.primitive.multiple_results else [results]
+
+
+@contextlib.contextmanager
+def at(equation: Any) -> Iterator[None]:
+    """Give what is traced inside the place in the user's source of `equation`, so that JAX's errors name it."""
+    names = source_info_util.current_name_stack() + equation.source_info.name_stack
+    context = source_info_util.user_context(equation.source_info.traceback, name_stack=names)
+    with context, equation.ctx.manager:
+        yield
+
+
+def location(equation: Any) -> str:
+    """`file:line (function)` of the user's line that made an equation, or an empty string where JAX kept none."""
+    frames = list(itertools.islice(source_info_util.user_frames(equation.source_info.traceback), 64))
+    outside = [frame for frame in frames if not frame.file_name.startswith(_PACKAGE)]
+    if not frames:
+        return ""
+    frame = (outside or frames)[0]
+    return f"{frame.file_name}:{frame.start_line} ({frame.function_name})"
+
+
+def scan_layout(equation: Any) -> tuple[int, int]:
+    """How many operands of a `scan` are constants, and how many are carried."""
+    if "num_consts" in equation.params:
+        return equation.params["num_consts"], equation.params["num_carry"]
+    consts, carried, _ = equation.params["ft_in"]  # JAX >= 0.12
+    return len(consts), len(carried)
+
+
+def live(closed: Any, used_outputs: Sequence[bool]) -> Any:
+    """Drop the equations on which no used output depends; the arguments stay as they are."""
+    inner = closed.jaxpr
+    pruned, _ = partial_eval.dce_jaxpr(_without_consts(inner), list(used_outputs), instantiate=True)
+    return ClosedJaxpr(pruned, list(closed.consts))
+
+
+def _without_consts(inner: Any) -> Any:
+    return inner
+
+
+def trace(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+    """`(closed jaxpr, tree of output shapes)` of a function of arrays."""
+    return jax.make_jaxpr(function, return_shape=True)(*arguments)

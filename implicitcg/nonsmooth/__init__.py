@@ -1,0 +1,7 @@
+"""Kinks of any JAX program: tie rules, detection, selections, sets of Jacobian elements."""
+
+from .choice import choose as choose
+from .choice import choose_ball as choose_ball
+from .choice import choose_index as choose_index
+from .choice import choose_order as choose_order
+from .choice import choose_simplex as choose_simplex
