@@ -21,7 +21,9 @@ HEAD = """\
 
 def resolve(python: str) -> tuple[str, dict[str, str]]:
     """The interpreter's version and the releases its pip chooses."""
-    version = subprocess.check_output([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True).strip()
+    version = subprocess.check_output(
+        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True
+    ).strip()
     command = [python, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
     report = subprocess.check_output([*command, f"{ROOT}[all]", "hatchling"], text=True)
     chosen = {

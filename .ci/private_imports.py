@@ -8,7 +8,14 @@ import ast
 import sys
 from pathlib import Path
 
-PRIVATE = ("equinox.internal", "jax._src", "jax.core", "jax.extend", "jax.interpreters", "jax.lib", "jaxlib", "lineax._solver")
+PRIVATE = (
+    "equinox.internal",
+    "jax._src",
+    "jax.core",
+    "jax.extend",
+    "jax.lib",
+    "jaxlib",
+)
 PACKAGE = Path(__file__).resolve().parent.parent / "implicitcg"
 HOME = PACKAGE / "base"
 
@@ -32,7 +39,9 @@ def violations(tree: ast.Module) -> list[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                aliases[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
+                aliases[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
                 if is_private(alias.name):
                     found.append((node.lineno, alias.name))
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

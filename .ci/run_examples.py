@@ -1,6 +1,6 @@
 """Run every examples/plot_*.py in a process of its own; stop the build when one fails or never ends.
 
-    python .ci/run_examples.py [PART OF A NAME]
+python .ci/run_examples.py [PART OF A NAME]
 """
 
 import subprocess

@@ -32,7 +32,9 @@ def version_of(python):
     """(major, minor) of an interpreter that has pip or can make one, None where it does not run."""
     try:
         out = subprocess.check_output(
-            [python, "-c", "import sys; print(*sys.version_info[:2])"], stderr=subprocess.DEVNULL, universal_newlines=True
+            [python, "-c", "import sys; print(*sys.version_info[:2])"],
+            stderr=subprocess.DEVNULL,
+            universal_newlines=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -45,12 +47,12 @@ def supported(version):
 
 def choose_python():
     """The interpreter that runs this file when it is supported, else the first supported one on PATH."""
-    for python in [sys.executable] + ["python3.%d" % minor for minor in (13, 12, 11)]:
+    for python in [sys.executable, "python3.13", "python3.12", "python3.11"]:
         if supported(version_of(python)):
             return python
     sys.exit(
-        "[venv] No supported Python found: implicitcg needs 3.11, 3.12 or 3.13, and %s is %d.%d.\n"
-        "[venv] Install one of them, or name it: make PYTHON=/path/to/python3.12 test" % ((sys.executable,) + sys.version_info[:2])
+        f"[venv] No supported Python found: implicitcg needs 3.11, 3.12 or 3.13, and {sys.executable} is "
+        f"{sys.version.split()[0]}.\n[venv] Install one of them, or name it: make PYTHON=/path/to/python3.12 test"
     )
 
 
@@ -80,13 +82,16 @@ def is_healthy(exact, python):
         say(".venv was left half-built: starting afresh")
         return False
     version = version_of(VENV_PYTHON)
-    if not supported(version) or subprocess.call([VENV_PYTHON, "-m", "pip", "--version"], stdout=subprocess.DEVNULL) != 0:
+    if (
+        not supported(version)
+        or subprocess.call([VENV_PYTHON, "-m", "pip", "--version"], stdout=subprocess.DEVNULL) != 0
+    ):
         return False
     return not exact or version == version_of(python)
 
 
 def create(python):
-    say("creating .venv with %s" % python)
+    say(f"creating .venv with {python}")
     shutil.rmtree(VENV, ignore_errors=True)
     if subprocess.call([python, "-m", "venv", VENV]) == 0:
         return
@@ -95,25 +100,23 @@ def create(python):
     subprocess.check_call([python, "-m", "venv", "--without-pip", VENV])
     if subprocess.call([python, "-m", "pip", "--python", VENV_PYTHON, "install", "--quiet", "pip"]) != 0:
         shutil.rmtree(VENV, ignore_errors=True)
-        sys.exit("[venv] %s can make no environment with pip. On Debian and Ubuntu: apt install python3-venv" % python)
+        sys.exit(f"[venv] {python} can make no environment with pip. On Debian and Ubuntu: apt install python3-venv")
 
 
 def pip_install(*arguments):
-    subprocess.check_call(
-        [VENV_PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-        + ["--constraint", os.path.join(ROOT, "constraints.txt")]
-        + list(arguments),
-        cwd=ROOT,
-    )
+    command = [VENV_PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    command += ["--constraint", os.path.join(ROOT, "constraints.txt")]
+    if subprocess.call(command + list(arguments), cwd=ROOT) != 0:
+        sys.exit("[venv] pip failed, for the reason above; the next call starts .venv afresh")
 
 
 def install(extra):
-    say("installing implicitcg[%s] into .venv" % extra)
+    say(f"installing implicitcg[{extra}] into .venv")
     with open(INSTALLING, "w"):
         pass
     # The build backend comes first, pinned as well, so that the build needs no second, unpinned environment.
     pip_install("hatchling")
-    pip_install("--no-build-isolation", "--editable", ".[%s]" % extra)
+    pip_install("--no-build-isolation", "--editable", f".[{extra}]")
     ready = os.path.join(VENV, ".ready")
     os.makedirs(ready, exist_ok=True)
     with open(os.path.join(ready, extra), "w") as file:
