@@ -13,6 +13,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
+from jax.scipy.linalg import lu_solve
 
 from ..base import Status
 from ..linear import Coordinates, factorise
@@ -140,6 +141,9 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool) -> A
     block = linearisation.block
     mask = lax.stop_gradient(face.mask)
 
+    def reuse(b: Array) -> Array:  # a function of its own: bound methods of modules with arrays do not hash
+        return factor.solve(b)
+
     def fresh(b: Array) -> Array:
         branches = [
             lambda b, c=c: factorise(block, mask, jnp.zeros_like(mask), c).solve(b) for c in linearisation.capacities
@@ -150,7 +154,7 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool) -> A
         pinned = jnp.where(mask, 0, b)
         coupled = jnp.where(mask, b - matvec(pinned), 0)
         applies = linearisation.factor_applies
-        x = factor.solve(coupled) if applies is None else lax.cond(applies, factor.solve, fresh, coupled)
+        x = reuse(coupled) if applies is None else lax.cond(applies, reuse, fresh, coupled)
         return _judged(x + pinned, factor.healthy, Status.singular, throw)
 
     return _linear_solve(linearisation, rhs, solve, solve)
@@ -165,8 +169,6 @@ def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:
     factors, ok = lu(lax.stop_gradient(as_matrix(matvec, flat.shape[0], flat.dtype)))
 
     def solver(trans: int) -> Any:
-        from jax.scipy.linalg import lu_solve
-
         return lambda _matvec, b: _judged(lu_solve(factors, b, trans=trans), ok, Status.singular, throw)
 
     return _linear_solve(linearisation, rhs, solver(0), solver(1))

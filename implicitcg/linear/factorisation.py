@@ -52,7 +52,9 @@ class BucketedFactor(eqx.Module):
 
     def solve(self, rhs: Float[Array, " p"]) -> Float[Array, " p"]:
         """As `FaceFactor.solve`, with the filled factor."""
-        return lax.switch(self.bucket, [factor.solve for factor in self.factors], rhs)
+        if len(self.factors) == 1:
+            return self.factors[0].solve(rhs)
+        return lax.switch(self.bucket, [(lambda b, f=factor: f.solve(b)) for factor in self.factors], rhs)
 
 
 def ordered_index(inner: Bool[Array, " p"], rim: Bool[Array, " p"], capacity: int) -> Int[Array, " c"]:

@@ -6,3 +6,4 @@ from .penalty import AbstractSeparable as AbstractSeparable
 from .penalty import Branches as Branches
 from .smooth import AbstractSmooth as AbstractSmooth
 from .smooth import LeastSquares as LeastSquares
+from .smooth import LinearModel as LinearModel

@@ -9,12 +9,13 @@ condition there is the smooth equation `d_j f + g_j' = 0`; that is what makes de
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ..base import kink_tolerance
 
@@ -23,11 +24,16 @@ class Branches(NamedTuple):
     """The scalar kinks of a separable penalty at `u`, one per coordinate.
 
     `free` is 1 on the free branch and 0 on the fixed one, with the tie rule of the penalty applied; `distance` is how
-    far `u_j` is from the kink, in the units of the coefficient.
+    far `u_j` is from the kink, in the units of the coefficient, and `scale` the size of the numbers compared there.
     """
 
     free: Float[Array, " p"]
     distance: Float[Array, " p"]
+    scale: Float[Array, " p"]
+
+    def on_kink(self, tolerance: Float[Array, ""] | float = 0.0) -> Bool[Array, " p"]:
+        """Which coordinates sit on their kink: within `tolerance`, or within rounding of the numbers compared."""
+        return self.distance <= jnp.maximum(tolerance, kink_tolerance(self.scale.dtype) * self.scale)
 
 
 class AbstractPenalty(eqx.Module):
@@ -47,7 +53,12 @@ class AbstractPenalty(eqx.Module):
 
 
 class AbstractSeparable(AbstractPenalty):
-    """A sum of one-dimensional penalties, each with a free and a fixed branch."""
+    """A sum of one-dimensional penalties, each with a free and a fixed branch.
+
+    `anchor_moves` says whether the fixed values depend on the penalty's parameters (bounds do, the zero of l1 does not).
+    """
+
+    anchor_moves: ClassVar[bool] = True
 
     @abc.abstractmethod
     def branches(self, u: Float[Array, " p"], step: Float[Array, " p"]) -> Branches:
@@ -56,6 +67,10 @@ class AbstractSeparable(AbstractPenalty):
     @abc.abstractmethod
     def slope(self, z: Float[Array, " p"], u: Float[Array, " p"]) -> Float[Array, " p"]:
         """`g_j'(z_j)` on the free branch next to `u`, as a smooth function of `z` and the penalty's parameters."""
+
+    def curvature(self, z: Float[Array, " p"], u: Float[Array, " p"]) -> Float[Array, " p"]:
+        """`g_j''(z_j)` on the free branch; the slope acts by coordinate, so one product with ones is its diagonal."""
+        return jax.jvp(lambda v: self.slope(v, u), (z,), (jnp.ones_like(z),))[1]
 
     @abc.abstractmethod
     def anchor(self, u: Float[Array, " p"]) -> Float[Array, " p"]:
@@ -71,6 +86,7 @@ class L1(AbstractSeparable):
     """
 
     alpha: Float[Array, "*p"]
+    anchor_moves: ClassVar[bool] = False
 
     def value(self, z: Float[Array, " p"]) -> Float[Array, ""]:
         """`sum_j alpha_j |z_j|`."""
@@ -91,7 +107,7 @@ class L1(AbstractSeparable):
         excess = size - threshold
         smooth = jnp.broadcast_to(threshold == 0, u.shape)
         free = smooth | (excess > kink_tolerance(u.dtype) * (size + threshold))
-        return Branches(free.astype(u.dtype), jnp.where(smooth, jnp.inf, jnp.abs(excess)))
+        return Branches(free.astype(u.dtype), jnp.where(smooth, jnp.inf, jnp.abs(excess)), size + threshold)
 
     def slope(self, z: Float[Array, " p"], u: Float[Array, " p"]) -> Float[Array, " p"]:
         """`alpha sign(u)`."""

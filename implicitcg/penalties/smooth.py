@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PyTree
 
 
 class AbstractSmooth(eqx.Module):
@@ -36,6 +37,17 @@ class AbstractSmooth(eqx.Module):
     @abc.abstractmethod
     def dimension(self) -> tuple[int, jnp.dtype]:
         """`p` and the dtype of the unknown."""
+
+    def present(self, z: Float[Array, " p"]) -> tuple[PyTree, PyTree | None]:
+        """What a user reads off the unknown: `(value, dual)`."""
+        return z, None
+
+
+class LinearModel(NamedTuple):
+    """Coefficients and intercept of `x -> x^T coef + intercept`."""
+
+    coef: Float[Array, " p"]
+    intercept: Float[Array, ""]
 
 
 class LeastSquares(AbstractSmooth):
@@ -90,6 +102,11 @@ class LeastSquares(AbstractSmooth):
     def dimension(self) -> tuple[int, jnp.dtype]:
         """`(p, dtype of X)`."""
         return self.X.shape[1], self.X.dtype
+
+    def present(self, z: Float[Array, " p"]) -> tuple[PyTree, PyTree | None]:
+        """The coefficients (with the intercept, where one is fitted) and the dual `r / n`."""
+        dual = self.residuals(z) / self.X.shape[0]
+        return (LinearModel(z, self.intercept(z)), dual) if self.fit_intercept else (z, dual)
 
     def _centre(self, r: Array) -> Array:
         return r - jnp.mean(r) if self.fit_intercept else r

@@ -1,0 +1,5 @@
+"""Solvers: ways to find a root. None of them enters a derivative."""
+
+from .proximal_gradient import ProximalGradient as ProximalGradient
+from .working_set import WorkingSetNewton as WorkingSetNewton
+from .working_set import working_set_sizes as working_set_sizes
