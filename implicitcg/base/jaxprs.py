@@ -88,21 +88,38 @@ def scan_layout(equation: Any) -> tuple[int, int]:
     """How many operands of a `scan` are constants, and how many are carried."""
     if "num_consts" in equation.params:
         return equation.params["num_consts"], equation.params["num_carry"]
-    consts, carried, _ = equation.params["ft_in"]  # JAX >= 0.12
+    consts, carried, _ = equation.params["ft_in"].unpack()  # JAX >= 0.12
     return len(consts), len(carried)
 
 
 def live(closed: Any, used_outputs: Sequence[bool]) -> Any:
-    """Drop the equations on which no used output depends; the arguments stay as they are."""
-    inner = closed.jaxpr
-    pruned, _ = partial_eval.dce_jaxpr(_without_consts(inner), list(used_outputs), instantiate=True)
+    """Keep the used outputs and what they depend on; the arguments stay as they are."""
+    pruned, _ = partial_eval.dce_jaxpr(closed.jaxpr, list(used_outputs), instantiate=True)
     return ClosedJaxpr(pruned, list(closed.consts))
 
 
-def _without_consts(inner: Any) -> Any:
-    return inner
+def function_name(equation: Any) -> str:
+    """The name of the Python function behind a call such as `custom_jvp_call`."""
+    for inner in subprograms(equation):
+        name = getattr(inner.jaxpr if hasattr(inner, "jaxpr") else inner, "debug_info").func_name
+        return name.split(" ")[0]
+    return equation.primitive.name
 
 
 def trace(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
     """`(closed jaxpr, tree of output shapes)` of a function of arrays."""
     return jax.make_jaxpr(function, return_shape=True)(*arguments)
+
+
+def run(jaxpr: Any, arguments: Sequence[Any], visit: Callable[..., list[Any]] = bind) -> list[Any]:
+    """Run a program equation by equation; `visit(equation, *operands)` may do something else than run it."""
+    parts = program(jaxpr)
+    values = dict(zip(parts.inputs, [*parts.consts, *arguments], strict=True))
+
+    def read(atom):
+        return atom.val if is_literal(atom) else values[atom]
+
+    for equation in parts.equations:
+        results = visit(equation, *[read(atom) for atom in equation.invars])
+        values.update(zip(equation.outvars, results, strict=True))
+    return [read(atom) for atom in parts.outputs]

@@ -17,7 +17,7 @@ choice_p = jaxprs.Primitive("nonsmooth_choice")
 
 # kind="interval": independent weights in [0, 1], one a scalar kink.
 # kind="simplex":  weights summing to one along the last axis, one a candidate.
-# kind="order":    positions 0..n-1 along the last axis, exchangeable inside a run of ties.
+# kind="order":    a sorting permutation along the last axis, exchangeable inside a run of ties.
 # kind="index":    one-hot weights along the last axis; only vertices make sense.
 # kind="ball":     a vector of norm at most one along the last axis; distance has one entry a vector, in column 0.
 # kind="jump", "unbounded", "multiplicity": nothing to choose, only to report.
@@ -49,14 +49,14 @@ ad.defjvp(choice_p, None, None)  # a branch is locally constant: zero tangent, i
 mlir.register_lowering(choice_p, lambda ctx, default, distance, **_: [default])
 
 
-def _bind(default: Array, distance: Array, name: str, kind: str, where: str) -> Array:
+def _bind(default: Array, distance: Array, name: str, kind: str, where: str, keep: int = 0) -> Array:
     default, distance = jnp.asarray(default), jnp.asarray(distance)
     if default.shape != distance.shape:
         raise ValueError(
             f"The kink {name!r} has weights of shape {default.shape} and distances of shape {distance.shape}. "
             "Give one distance for every weight: broadcast the distance before the call."
         )
-    return choice_p.bind(default, distance, name=name, kind=kind, where=where)
+    return choice_p.bind(default, distance, name=name, kind=kind, where=where, keep=keep)
 
 
 def choose(
@@ -108,14 +108,16 @@ def choose_index(
     return _bind(default, distance, name, "index", where)
 
 
-def choose_order(gap: Float[Array, "*shape n"], *, name: str, where: str = "") -> Int[Array, "*shape n"]:
-    """Return positions `0..n-1` along the last axis, in another order inside every run of ties.
+def choose_order(
+    default: Int[Array, "*shape n"], gap: Float[Array, "*shape n"], *, name: str, keep: int = 0, where: str = ""
+) -> Int[Array, "*shape n"]:
+    """Return a sorting permutation along the last axis, in another order inside every run of ties.
 
-    Arguments: `gap`, from each sorted entry to the next one; the last entry is not read. Entries `i` and `i + 1` may be
-    exchanged when `gap[i] <= tol`.
+    Arguments: `default`, the permutation found (`argsort`). `gap`, from each sorted entry to the next one; the last
+    entry is not read. Entries `i` and `i + 1` may be exchanged when `gap[i] <= tol`. `keep`, how many leading entries
+    are used afterwards (0: all): orders that differ only beyond them count once.
     """
-    gap = jnp.asarray(gap)
-    return _bind(lax.broadcasted_iota(jnp.int32, gap.shape, gap.ndim - 1), gap, name, "order", where)
+    return _bind(default, gap, name, "order", where, keep)
 
 
 def choose_ball(
