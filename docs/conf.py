@@ -2,16 +2,16 @@
 
 import shutil
 import sys
-from importlib.metadata import distribution, version
+from importlib import metadata
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE))
 
 project = "implicitcg"
 author = "The implicitcg developers"
 copyright = "The implicitcg developers"
-release = version("implicitcg")
+release = metadata.version("implicitcg")
 
 extensions = [
     "myst_parser",
@@ -39,14 +39,6 @@ python_maximum_signature_line_length = 100
 napoleon_use_rtype = False
 napoleon_custom_sections = ["Source"]
 
-
-def reset_jax(_gallery, _script):
-    """Examples share one process: each starts from JAX's defaults."""
-    import jax
-
-    jax.config.update("jax_enable_x64", False)
-
-
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
@@ -57,7 +49,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "min_reported_time": 1,
     "remove_config_comments": True,
-    "reset_modules": (reset_jax, "matplotlib"),
+    "reset_modules": ("gallery_reset.reset_jax", "matplotlib"),
     "plot_gallery": "True",
 }
 
@@ -70,7 +62,9 @@ def copy_mathjax(app, error):
     """The one component that the pages load, its fonts and the TeX extensions that it may ask for."""
     if error is not None or app.builder.format != "html":
         return
-    source = Path(str(distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax")))
+    source = Path(
+        str(metadata.distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax"))
+    )
     target = Path(app.outdir) / "_static" / "mathjax"
     for part in ("output/chtml/fonts", "input/tex/extensions"):
         shutil.copytree(source / part, target / part, dirs_exist_ok=True)
