@@ -1,8 +1,9 @@
 """Sphinx: the manual. `make docs` builds it; a warning is an error; nothing is fetched when it is read."""
 
+import pkgutil
 import shutil
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -53,18 +54,44 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
 }
 
+# The pages of the API are written from the package itself: the door, then each of its rooms.
+HIDDEN = {"__main__", "base", "cli"}  # what users need of them stands at the door, or in the page on the command
+PAGE = """# {title}
+
+```{{eval-rst}}
+.. automodule:: {module}
+   :members:
+   :imported-members:
+   :undoc-members:
+   {options}
+```
+"""
+
+
+def write_api_pages(app):
+    """docs/api/generated/: one page a room; the door repeats members, so its entries are not index targets."""
+    folder = HERE / "api" / "generated"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    package = import_module("implicitcg")
+    rooms = [room.name for room in pkgutil.iter_modules(package.__path__) if room.name not in HIDDEN]
+    pages = {"door": ("implicitcg", ":no-index:")} | {room: (f"implicitcg.{room}", "") for room in rooms}
+    for page, (module, options) in pages.items():
+        text = PAGE.format(title=f"`{module}`", module=module, options=options)
+        (folder / f"{page}.md").write_text(text)
+
+
 # MathJax is copied next to the pages, so that they read without a network.
 mathjax_path = "mathjax/tex-chtml.js"
-mathjax3_config = {"options": {"enableMenu": False}, "tex": {"packages": {"[+]": ["ams"]}}}
+mathjax3_config = {"options": {"enableMenu": False}}
 
 
 def copy_mathjax(app, error):
     """The one component that the pages load, its fonts and the TeX extensions that it may ask for."""
     if error is not None or app.builder.format != "html":
         return
-    source = Path(
-        str(metadata.distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax"))
-    )
+    package = metadata.distribution("sphinx-mathjax-offline")
+    source = Path(str(package.locate_file("sphinx-mathjax-offline"))) / "static" / "mathjax"
     target = Path(app.outdir) / "_static" / "mathjax"
     for part in ("output/chtml/fonts", "input/tex/extensions"):
         shutil.copytree(source / part, target / part, dirs_exist_ok=True)
@@ -72,4 +99,5 @@ def copy_mathjax(app, error):
 
 
 def setup(app):
+    app.connect("builder-inited", write_api_pages)
     app.connect("build-finished", copy_mathjax)
