@@ -51,7 +51,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 1,
     "remove_config_comments": True,
     "reset_modules": ("gallery_reset.reset_jax", "matplotlib"),
-    "plot_gallery": "True",
+    "write_computation_times": False,
 }
 
 # The pages of the API are written from the package itself: the door, then each of its rooms.
@@ -98,6 +98,16 @@ def copy_mathjax(app, error):
     shutil.copy(source / "tex-chtml.js", target)
 
 
+def shorten_types(app, what, name, obj, options, signature, returns):
+    """Signatures as a reader would write them: `Float[Array, "n p"]`."""
+
+    def short(text):
+        return text and text.replace("jaxlib._jax.Array", "Array").replace("numpy.ndarray", "ndarray")
+
+    return short(signature), short(returns)
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", shorten_types)
     app.connect("builder-inited", write_api_pages)
     app.connect("build-finished", copy_mathjax)
