@@ -1,0 +1,7 @@
+"""Tuning hyperparameters through the solutions of inner problems."""
+
+from .result import Curve as Curve
+from .result import Outcome as Outcome
+from .result import Stationarity as Stationarity
+from .result import Step as Step
+from .result import TuneResult as TuneResult

@@ -1,0 +1,167 @@
+"""What `tune` returns: the best hyperparameter, how the search ended, and everything it saw on the way."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+
+class Outcome(enum.Enum):
+    """How a search ended; the value of each member is a sentence of advice."""
+
+    stationary_smooth = "The hypergradient vanishes: a stationary point where the criterion is smooth."
+    stationary_kink = (
+        "Zero lies in the hull of the hypergradients at a kink: a stationary point at which no single gradient vanishes."
+    )
+    flat = (
+        "The criterion is constant around the best point (for a LASSO: the solution there is zero, and the best model is "
+        "the one without features). Check that the features carry signal, or look at `result.curve`."
+    )
+    at_lower_end = (
+        "The criterion is lowest at the lower end of the range and still falls there. Widen the range with `bounds=`, or "
+        "accept that the data ask for (almost) no penalty."
+    )
+    at_upper_end = (
+        "The criterion is lowest at the upper end of the range and still falls there. Widen the range with `bounds=`."
+    )
+    budget = (
+        "The budget of inner solves is spent before a stationary point was reached. The best point found is returned; "
+        "raise `max_solves`, or resume from the checkpoint."
+    )
+    no_progress = (
+        "No step lowers the criterion any further, yet zero is not in the hull of the hypergradients found. The criterion "
+        "may be evaluated too loosely (tighten the inner solver), or have a kink that was not seen; try another start or "
+        "a looser `tol`."
+    )
+    inner_failure = (
+        "An inner solve failed at the best point, so its value cannot be trusted. Read `result.history` for the "
+        "advice of the solver."
+    )
+    stopped = "The callback asked to stop. The best point found so far is returned."
+
+    @property
+    def converged(self) -> bool:
+        """Whether the point is stationary: smooth, at a kink, or on a flat piece."""
+        return self in (Outcome.stationary_smooth, Outcome.stationary_kink, Outcome.flat)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Stationarity:
+    """The first-order test at a point: the hypergradients found there, and how far 0 is from their hull.
+
+    `elements` has shape `(N, *shape of the flattened theta)`, in one dimension `(N,)`: the vertices of a conservative
+    gradient. `distance` is the norm of the smallest element of the hull, `exhaustive` whether every element is listed.
+    """
+
+    elements: np.ndarray
+    distance: float
+    verdict: str
+    exhaustive: bool = True
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the history: a point that was accepted as the best so far, or an event worth telling.
+
+    `slope` is the norm of the hypergradient (the smallest element of the hull near kinks), `solves` and `seconds`
+    count from the start of the search, `note` says what kind of step it was or what went wrong.
+    """
+
+    theta: Any
+    value: float
+    slope: float
+    solves: int
+    seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The criterion along one hyperparameter, at every point evaluated, sorted by `theta`.
+
+    `standard_error` is over folds (NaN where there are none); `slope` is the derivative by `theta`, at a knot the
+    one from the right. All of shape `(m,)`.
+    """
+
+    theta: np.ndarray
+    value: np.ndarray
+    standard_error: np.ndarray
+    slope: np.ndarray
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """The end of a search over hyperparameters. `print(result)` reads well.
+
+    Fields:
+        theta: the best hyperparameter, of the structure and dtype of `theta0`.
+        value: the criterion there.
+        status: an `Outcome`; its value is advice.
+        stationarity: the first-order test at `theta`.
+        history: accepted points and events, in order.
+        solves: inner solves spent (one for each fold and value of theta; on an exact path, one for each piece).
+        seconds: wall clock, compilation included.
+        standard_error: of the criterion over folds; NaN where there are none.
+        scope: what the claim of minimality covers ("local", "global over the range: every piece examined", ...).
+        bounds: the range searched, in one dimension.
+        curve, knots, one_sided_slopes: in one dimension, see `Curve`; the kinks found, sorted; `(left, right)`.
+        fold_values: the loss of each fold at `theta`, where the criterion has folds.
+        notes: what else a user should know, one sentence each (failed inner solves, uncertified derivatives).
+    """
+
+    theta: Any
+    value: float
+    status: Outcome
+    stationarity: Stationarity
+    history: list[Step]
+    solves: int
+    seconds: float
+    standard_error: float = float("nan")
+    scope: str = "local"
+    bounds: tuple[float, float] | None = None
+    curve: Curve | None = None
+    knots: np.ndarray | None = None
+    one_sided_slopes: tuple[float, float] | None = None
+    fold_values: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def converged(self) -> bool:
+        """Whether `theta` is stationary (smooth, at a kink, or flat)."""
+        return self.status.converged
+
+    @property
+    def reason(self) -> str:
+        """How the search ended, as a sentence with advice."""
+        return self.status.value
+
+    def __str__(self) -> str:
+        flat = np.asarray(ravel_pytree(self.theta)[0])
+        shown = f"{float(flat[0]):.12g}" if flat.size == 1 else f"{flat.size} values, norm {np.linalg.norm(flat):.6g}"
+        rows = [
+            ("theta", shown),
+            ("criterion", f"{self.value:.10g}" + _plus_minus(self.standard_error)),
+            ("status", f"{self.status.name}: {self.reason}"),
+            ("scope", self.scope),
+            ("stationarity", f"{self.stationarity.verdict}; distance from 0 to the hull {self.stationarity.distance:.3g}"),
+        ]
+        if self.one_sided_slopes is not None:
+            left, right = self.one_sided_slopes
+            rows.append(("one-sided slopes", f"left {left:.6g}, right {right:.6g}"))
+        if self.bounds is not None:
+            rows.append(("range", f"[{self.bounds[0]:.6g}, {self.bounds[1]:.6g}]"))
+        rows.append(("work", f"{self.solves} inner solves, {self.seconds:.2f} s"))
+        rows += [("note", note) for note in self.notes]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _plus_minus(error: float) -> str:
+    return "" if np.isnan(error) else f" +- {error:.3g} (standard error over folds)"
