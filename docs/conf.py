@@ -6,6 +6,8 @@ import sys
 from importlib import import_module, metadata
 from pathlib import Path
 
+from docutils import nodes
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
@@ -98,16 +100,14 @@ def copy_mathjax(app, error):
     shutil.copy(source / "tex-chtml.js", target)
 
 
-def shorten_types(app, what, name, obj, options, signature, returns):
-    """Signatures as a reader would write them: `Float[Array, "n p"]`."""
-
-    def short(text):
-        return text and text.replace("jaxlib._jax.Array", "Array").replace("numpy.ndarray", "ndarray")
-
-    return short(signature), short(returns)
+def shorten_types(app, doctree):
+    """Types as a reader would write them: `Float[Array, "n p"]`."""
+    for text in list(doctree.findall(nodes.Text)):
+        if "jaxlib._jax." in text:
+            text.parent.replace(text, nodes.Text(text.replace("jaxlib._jax.", "")))
 
 
 def setup(app):
-    app.connect("autodoc-process-signature", shorten_types)
+    app.connect("doctree-read", shorten_types)
     app.connect("builder-inited", write_api_pages)
     app.connect("build-finished", copy_mathjax)
