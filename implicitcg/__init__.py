@@ -1,7 +1,15 @@
 """Differentiate through solvers of nonsmooth problems, with derivatives that are right or a clear word that they are not."""
 
+from . import adjoints as adjoints
+from . import penalties as penalties
+from . import solvers as solvers
 from .base import SolveError as SolveError
 from .base import Status as Status
+from .core import AbstractProblem as AbstractProblem
+from .core import Certificate as Certificate
 from .core import Solution as Solution
+from .core import certify as certify
 from .core import solve as solve
+from .problems import fixed_point as fixed_point
 from .problems import lasso as lasso
+from .problems import root as root

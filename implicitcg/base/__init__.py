@@ -1,8 +1,10 @@
 """Types, statuses with advice, and the only home of private JAX and `equinox.internal`."""
 
 from .checks import kink_tolerance as kink_tolerance
+from .closures import close_over as close_over
 from .errors import SolveError as SolveError
 from .errors import raise_unless_converged as raise_unless_converged
+from .errors import translated_errors as translated_errors
 from .errors import worst as worst
 from .status import Status as Status
 from .tracing import concrete_value as concrete_value

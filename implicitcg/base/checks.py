@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -79,6 +80,21 @@ def penalty_strength(alpha: Any, p: int, dtype: Any, name: str = "alpha") -> Arr
             f"`{name} = jnp.exp(theta)`."
         )
     return alpha
+
+
+def matching_structure(tree: Any, expected: Any, name: str) -> Any:
+    """`tree` as arrays with the structure, shapes and dtypes of `expected`, or an error that says how they differ."""
+    got, wanted = jax.tree.structure(tree), jax.tree.structure(expected)
+    if got != wanted:
+        raise ValueError(f"`{name}` has structure {got}; the unknown of this problem has structure {wanted}.")
+
+    def match(leaf: Any, like: Any) -> Array:
+        leaf = jnp.asarray(leaf, like.dtype)
+        if leaf.shape != like.shape:
+            raise ValueError(f"`{name}` has an array of shape {leaf.shape} where the unknown has {like.shape}.")
+        return leaf
+
+    return jax.tree.map(match, tree, expected)
 
 
 def kink_tolerance(dtype: Any) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from typing import TypeVar
 
 import jax.numpy as jnp
@@ -38,6 +41,33 @@ def raise_unless_converged(token: T, status: Status) -> T:
     if gravest:
         raise SolveError(_item(gravest))
     return token
+
+
+@contextlib.contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise our `SolveError` for an error of ours that a compiled program reports while it runs eagerly."""
+    quiet = _OurErrors()
+    logger = logging.getLogger("jax._src.callback")  # logs the traceback of every failing callback
+    logger.addFilter(quiet)
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        for status in Status._name_to_item.values():
+            if Status[status] in text:
+                raise SolveError(status) from None
+        raise
+    finally:
+        logger.removeFilter(quiet)
+
+
+class _OurErrors(logging.Filter):
+    """Drops log records of failures that carry one of our texts: they are about to be raised as `SolveError`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is somebody else's."""
+        error = str(record.exc_info[1]) if record.exc_info else record.getMessage()
+        return not any(Status[status] in error for status in Status._name_to_item.values())
 
 
 def worst(first: Status, second: Status) -> Status:

@@ -123,3 +123,10 @@ def run(jaxpr: Any, arguments: Sequence[Any], visit: Callable[..., list[Any]] = 
         results = visit(equation, *[read(atom) for atom in equation.invars])
         values.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in parts.outputs]
+
+
+def without_constants(closed: Any) -> tuple[Any, list[Any]]:
+    """The same program with its constants as leading arguments, and those constants."""
+    inner = closed.jaxpr
+    converted = partial_eval.convert_constvars_jaxpr(inner)
+    return ClosedJaxpr(converted, []), list(closed.consts)

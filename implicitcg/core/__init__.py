@@ -6,6 +6,9 @@ from .adjoint import Automatic as Automatic
 from .adjoint import ConjugateGradient as ConjugateGradient
 from .adjoint import Direct as Direct
 from .adjoint import MinimumNorm as MinimumNorm
+from .certificate import Certificate as Certificate
+from .certificate import judge_positive_definite as judge_positive_definite
+from .certify import certify as certify
 from .problem import AbstractProblem as AbstractProblem
 from .problem import AbstractSolver as AbstractSolver
 from .problem import Found as Found

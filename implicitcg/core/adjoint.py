@@ -140,6 +140,9 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool) -> A
     assert factor is not None and isinstance(face, Coordinates) and linearisation.block is not None
     block = linearisation.block
     mask = lax.stop_gradient(face.mask)
+    healthy = factor.healthy
+    if throw:  # judged here, where primal values are computed, not in the tangent solve
+        mask = Status.singular.error_if(mask, ~healthy)
 
     def reuse(b: Array) -> Array:  # a function of its own: bound methods of modules with arrays do not hash
         return factor.solve(b)
@@ -155,7 +158,7 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool) -> A
         coupled = jnp.where(mask, b - matvec(pinned), 0)
         applies = linearisation.factor_applies
         x = reuse(coupled) if applies is None else lax.cond(applies, reuse, fresh, coupled)
-        return _judged(x + pinned, factor.healthy, Status.singular, throw)
+        return jnp.where(healthy, x + pinned, jnp.nan)
 
     return _linear_solve(linearisation, rhs, solve, solve)
 
@@ -167,8 +170,10 @@ def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:
         return ravel_pytree(linearisation.apply(unravel(v)))[0]
 
     factors, ok = lu(lax.stop_gradient(as_matrix(matvec, flat.shape[0], flat.dtype)))
+    if throw:
+        factors = Status.singular.error_if(factors, ~ok)
 
     def solver(trans: int) -> Any:
-        return lambda _matvec, b: _judged(lu_solve(factors, b, trans=trans), ok, Status.singular, throw)
+        return lambda _matvec, b: jnp.where(ok, lu_solve(factors, b, trans=trans), jnp.nan)
 
     return _linear_solve(linearisation, rhs, solver(0), solver(1))

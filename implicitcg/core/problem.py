@@ -13,7 +13,9 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
+from ..base.checks import matching_structure
 from ..linear import AbstractFace, BucketedFactor, Everything
+from .certificate import Certificate
 
 Z = TypeVar("Z")
 
@@ -61,6 +63,10 @@ class AbstractProblem(eqx.Module, Generic[Z]):
     def default_solver(self) -> AbstractSolver:
         """The solver used when none is named."""
 
+    def start(self, init: Any) -> Z:
+        """The starting point for a user's `init`: checked against the unknown's structure, or the default for `None`."""
+        return self.initial() if init is None else matching_structure(init, self.initial(), "init")
+
     def present(self, z: Z) -> tuple[PyTree, PyTree | None]:
         """What the user sees of the root: `(value, dual)`, computed differentiably."""
         return z, None
@@ -98,6 +104,16 @@ class AbstractProblem(eqx.Module, Generic[Z]):
             face=Everything(flat.shape[0]),
             margin=jnp.asarray(jnp.inf, flat.dtype),
         )
+
+
+    def certificate(self, z: Z, residual: float, tolerance: float | None) -> Certificate:
+        """The verdict on every element of the conservative Jacobian at `z`; see `certify`.
+
+        The default enumerates the elements at the kinks of `residual` and compares their determinants.
+        """
+        from .vertices import vertex_certificate
+
+        return vertex_certificate(self.residual, z, residual, tolerance)
 
 
 class Found(eqx.Module, Generic[Z]):

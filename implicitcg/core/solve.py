@@ -11,7 +11,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Float, Int, PyTree
 
-from ..base import Status, raise_unless_converged, worst
+from ..base import Status, raise_unless_converged, translated_errors, worst
 from .adjoint import AbstractAdjoint, Automatic
 from .problem import AbstractProblem, AbstractSolver
 from .rule import implicit_root
@@ -87,8 +87,9 @@ def solve(
     problem = problem.closed(init)
     solver = problem.default_solver() if solver is None else solver
     adjoint = Automatic() if adjoint is None else adjoint
-    start = problem.initial() if init is None else _like(init, problem.initial())
-    solution = _solve(problem, solver, start, adjoint, throw)
+    start = problem.start(init)
+    with translated_errors():
+        solution = _solve(problem, solver, start, adjoint, throw)
     if not throw:
         return solution
     value, dual, root = raise_unless_converged((solution.value, solution.dual, solution.root), solution.status)
@@ -117,18 +118,3 @@ def _solve(
 
 def _floating(tree: Any) -> list[Array]:
     return [leaf for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)]
-
-
-def _like(init: Any, expected: Any) -> Any:
-    """`init` with the shapes and dtypes of `expected`, or an error that says how they differ."""
-    got, wanted = jax.tree.structure(init), jax.tree.structure(expected)
-    if got != wanted:
-        raise ValueError(f"`init` has structure {got}; this problem's unknown has structure {wanted}.")
-
-    def match(start: Any, like: Array) -> Array:
-        start = jnp.asarray(start, like.dtype)
-        if start.shape != like.shape:
-            raise ValueError(f"`init` has an array of shape {start.shape} where the unknown has {like.shape}.")
-        return start
-
-    return jax.tree.map(match, init, expected)

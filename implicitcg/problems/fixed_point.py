@@ -1,0 +1,167 @@
+"""Fixed points and roots of user functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from ..base import close_over
+from ..base.checks import floating
+from ..core import AbstractProblem, AbstractSolver
+from ..solvers import Newton
+
+Z = TypeVar("Z")
+
+
+class Root(AbstractProblem[Z], Generic[Z]):
+    """`F(z, *args) = 0`; build it with `icg.root`."""
+
+    function: Callable[..., Z]
+    args: tuple[PyTree, ...]
+
+    def residual(self, z: Z) -> Z:
+        """`F(z, *args)`."""
+        return self.function(z, *self.args)
+
+    def initial(self) -> Z:
+        """Zeros of the shape that the function maps to itself, guessed from its first argument."""
+        return _guess(self.function, self.args, "root")
+
+    def start(self, init: Any) -> Z:
+        """`init`, checked to be a point that the function maps to its own structure, or the default for `None`."""
+        return self.initial() if init is None else _checked(self.function, init, self.args)
+
+    def closed(self, init: Z | None) -> Root[Z]:
+        """The same problem with the arrays that `F` closes over made leaves."""
+        return _closed(self, init)
+
+    def default_solver(self) -> AbstractSolver:
+        """Semismooth Newton."""
+        return Newton()
+
+
+class FixedPoint(AbstractProblem[Z], Generic[Z]):
+    """`z = f(z, *args)`, as the equation `z - f(z, *args) = 0`; build it with `icg.fixed_point`."""
+
+    function: Callable[..., Z]
+    args: tuple[PyTree, ...]
+
+    def residual(self, z: Z) -> Z:
+        """`z - f(z, *args)`."""
+        return jax.tree.map(jnp.subtract, z, self.function(z, *self.args))
+
+    def initial(self) -> Z:
+        """Zeros of the shape that the map keeps, guessed from its first argument."""
+        return _guess(self.function, self.args, "fixed_point")
+
+    def start(self, init: Any) -> Z:
+        """`init`, checked to be a point that the function maps to its own structure, or the default for `None`."""
+        return self.initial() if init is None else _checked(self.function, init, self.args)
+
+    def closed(self, init: Z | None) -> FixedPoint[Z]:
+        """The same problem with the arrays that `f` closes over made leaves."""
+        return _closed(self, init)
+
+    def default_solver(self) -> AbstractSolver:
+        """Semismooth Newton."""
+        return Newton()
+
+
+def root(F: Callable[..., Z], *args: PyTree) -> Root[Z]:
+    """The problem `F(z, *args) = 0` for a path differentiable `F`.
+
+    Args:
+        F: any JAX function of the unknown `z` (a pytree) and `args`, returning the structure of `z`. Arrays it closes
+            over are differentiated too.
+        *args: pytrees of parameters.
+
+    Returns:
+        A problem for `icg.solve`, which starts from `init`, or from zeros where their shape can be inferred.
+
+    Example:
+        >>> import jax, implicitcg as icg
+        >>> square_root = lambda a: icg.solve(icg.root(lambda z, a: z**2 - a, a), init=1.0).value
+        >>> float(jax.grad(square_root)(4.0))
+        0.25
+
+    Source: Bolte, Le, Pauwels, Silveti-Falls, NeurIPS 2021.
+    """
+    return Root(_callable(F, "F"), _as_arrays(args))
+
+
+def fixed_point(f: Callable[..., Z], *args: PyTree) -> FixedPoint[Z]:
+    """The problem `z = f(z, *args)` for a path differentiable `f`.
+
+    Args:
+        f: any JAX function of the unknown `z` (a pytree) and `args`, returning the structure of `z`. Arrays it closes
+            over are differentiated too.
+        *args: pytrees of parameters.
+
+    Returns:
+        A problem for `icg.solve`, which starts from `init`, or from zeros where their shape can be inferred.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, implicitcg as icg
+        >>> equilibrium = lambda t: icg.solve(icg.fixed_point(lambda z, t: jnp.abs(z) / 2 + t, t)).value
+        >>> float(jax.grad(equilibrium)(1.0))
+        2.0
+
+    Source: Bolte, Le, Pauwels, Silveti-Falls, NeurIPS 2021.
+    """
+    return FixedPoint(_callable(f, "f"), _as_arrays(args))
+
+
+def _callable(function: Any, name: str) -> Any:
+    if not callable(function):
+        raise TypeError(f"{name} must be a function of the unknown and the arguments, and is a {type(function).__name__}.")
+    return function
+
+
+def _as_arrays(args: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
+    """Python numbers as arrays, so that they are parameters; everything else as it is."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, float) else leaf, args)
+
+
+def _closed(problem: Any, init: Any) -> Any:
+    function = close_over(problem.function, problem.start(init), *problem.args)
+    return eqx.tree_at(lambda p: p.function, problem, function, is_leaf=lambda leaf: leaf is problem.function)
+
+
+def _checked(function: Callable, init: Any, args: tuple[PyTree, ...]) -> Any:
+    """`init` as arrays, once the function is seen to keep its structure, shapes and dtypes."""
+    start = jax.tree.map(lambda leaf: floating(leaf, "init"), init)
+    image = eqx.filter_eval_shape(function, start, *args)
+    if _shapes(image) != _shapes(start):
+        raise ValueError(
+            f"the function maps a point of shapes {_shapes(start)} to shapes {_shapes(image)}; it must keep the "
+            "structure, shapes and dtypes of the unknown. Correct the function, or `init`."
+        )
+    return start
+
+
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: (tuple(leaf.shape), str(leaf.dtype)), tree)
+
+
+def _guess(function: Callable, args: tuple[PyTree, ...], name: str) -> Any:
+    """Zeros of a structure that `function` maps to itself: that of its first argument, or of what comes out of it."""
+    advice = (
+        f"the starting point of icg.{name} cannot be inferred. Pass one of the right shape and dtype: "
+        f"`icg.solve(icg.{name}(...), init=jnp.zeros(...))`."
+    )
+    candidate: Any = next((arg for arg in args if jax.tree.leaves(arg)), jnp.zeros(()))
+    for _ in range(2):
+        try:
+            start = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), floating(leaf, "argument").dtype), candidate)
+            image = eqx.filter_eval_shape(function, start, *args)
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+            raise ValueError(f"{advice} (The function fails on a point shaped like its first argument: {error})") from error
+        if _shapes(image) == _shapes(start):
+            return start
+        candidate = image
+    raise ValueError(advice)

@@ -1,0 +1,3 @@
+"""Solvers outside JAX, by callback."""
+
+from .host import HostSolver as HostSolver
