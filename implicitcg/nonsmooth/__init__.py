@@ -5,3 +5,5 @@ from .choice import choose_ball as choose_ball
 from .choice import choose_index as choose_index
 from .choice import choose_order as choose_order
 from .choice import choose_simplex as choose_simplex
+from .ties import Seed as Seed
+from .ties import with_ties as with_ties

@@ -1,0 +1,86 @@
+"""Loops, branches and checkpoints, rebuilt around a rewritten body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax, numpy as jnp
+
+from ..base import jaxprs
+from .predicates import Truth
+
+
+CALLS = {"jit", "pjit", "closed_call", "core_call"}  # these are written out in place
+
+
+def like(values: list[Any], atoms: list[Any]) -> list[Any]:
+    """Results in the dtypes that the loop or branch declares."""
+    return [jnp.asarray(value, atom.aval.dtype) for value, atom in zip(values, atoms, strict=False)]
+
+
+def scan(equation: Any, operands: list, notes: list, reading: Any, evaluate: Callable) -> list[Any]:
+    """`scan`; every step has kinks of its own."""
+    parameters = equation.params
+    constants, carried = jaxprs.scan_layout(equation)
+    body = parameters["jaxpr"]
+    consts, init, xs = operands[:constants], operands[constants : constants + carried], operands[constants + carried :]
+    outputs = jaxprs.program(body).outputs
+
+    def step(carry, x):
+        results = like(evaluate(body, [*consts, *carry, *x], reading), outputs)
+        return results[:carried], results[carried:]
+
+    options = {key: parameters[key] for key in ("length", "reverse", "unroll")}
+    carry, ys = lax.scan(step, like(init, outputs), xs, **options)
+    return [*carry, *ys]
+
+
+def while_loop(equation: Any, operands: list, notes: list, reading: Any, evaluate: Callable) -> list[Any]:
+    """`while_loop`; when to stop is not differentiated, so its comparison is no kink."""
+    parameters = equation.params
+    body, condition = parameters["body_jaxpr"], parameters["cond_jaxpr"]
+    of_condition, of_body = parameters["cond_nconsts"], parameters["body_nconsts"]
+    condition_consts, rest = operands[:of_condition], operands[of_condition:]
+    body_consts, init = rest[:of_body], rest[of_body:]
+    outputs = jaxprs.program(body).outputs
+
+    def proceed(carry):
+        return jaxprs.run(condition, [*condition_consts, *carry])[0]
+
+    def step(carry):
+        return like(evaluate(body, [*body_consts, *carry], reading), outputs)
+
+    return list(lax.while_loop(proceed, step, like(init, outputs)))
+
+
+def cond(equation: Any, operands: list, notes: list, reading: Any, evaluate: Callable) -> list[Any]:
+    """`cond`, `switch`; the branch follows the weight of the comparison, so that a tie can take the other one."""
+    index, *rest = operands
+    branches = equation.params["branches"]
+    if isinstance(notes[0], Truth) and len(branches) == 2:
+        index = (notes[0].weight > 0.5).astype(jnp.int32)
+
+    def branch(jaxpr):
+        outputs = jaxprs.program(jaxpr).outputs
+        return lambda *values: like(evaluate(jaxpr, list(values), reading), outputs)
+
+    return list(lax.switch(index, [branch(jaxpr) for jaxpr in branches], *rest))
+
+
+def remat(equation: Any, operands: list, notes: list, reading: Any, evaluate: Callable) -> list[Any]:
+    """`jax.checkpoint`, with the same policy."""
+    inner = equation.params["jaxpr"]
+    options = {key: equation.params[key] for key in ("prevent_cse", "policy")}
+    return list(jax.checkpoint(lambda *values: evaluate(inner, list(values), reading), **options)(*operands))
+
+
+RULES = {
+    "scan": scan,
+    "while": while_loop,
+    "cond": cond,
+    "checkpoint": remat,
+    "remat": remat,
+    "remat2": remat,
+}
