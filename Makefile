@@ -21,7 +21,7 @@ help:
 	@echo "make demo      tune a LASSO on the diabetes data through its own solution; picture in demo-output/"
 	@echo "make test      the test suite (ARGS=... goes to pytest)"
 	@echo "make lint      ruff: style and format        make format    let ruff mend both"
-	@echo "make types     mypy over implicitcg/         make contract  who may import whom"
+	@echo "make types     pyright over implicitcg/      make contract  who may import whom"
 	@echo "make examples  run every examples/plot_*.py  make docs      the manual, warnings are errors"
 	@echo "make bench     the measurements behind the numbers in the manual"
 	@echo "make clean     remove what the above produced, but .venv; make distclean: .venv, too"
@@ -47,7 +47,7 @@ format:
 
 types:
 	@$(READY) dev
-	$(BIN)/mypy
+	$(BIN)/basedpyright
 
 contract:
 	@$(READY) dev
@@ -68,7 +68,7 @@ bench:
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:
-	rm -rf .cache .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build dist demo-output
+	rm -rf .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist demo-output
 	rm -rf docs/_build docs/auto_examples docs/api/generated docs/sg_execution_times.rst
 	find implicitcg tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
