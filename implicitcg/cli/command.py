@@ -1,0 +1,120 @@
+"""The command itself: from arguments to an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import numpy as np
+from rich.console import Console
+
+from ..base import SolveError
+from . import document
+from .arguments import parser
+from .datasets import Data, bundled, check_for_fit, from_csv
+from .features import learn_recipe
+from .files import check_outputs, write_all
+from .fit import folds, model_named, tuned
+from .mistakes import Mistake
+from .peer import lasso_cv
+from .picture import check_picture, draw
+from .predict import run as run_predict
+from .summary import print_summary
+
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (by default that of the process).
+
+    Returns:
+        0 when it worked, 1 when a solver failed, 2 for bad input, 130 after Ctrl-C. Nothing is raised for these, and
+        then no file is written.
+    """
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as end:  # argparse has printed help, the version or what is wrong
+        return int(end.code or 0)
+    try:
+        return run_tune(arguments) if arguments.command == "tune" else run_predict(arguments)
+    except Mistake as mistake:
+        return _complain(arguments, str(mistake), BAD_INPUT)
+    except (SolveError, eqx.EquinoxRuntimeError) as failure:
+        return _complain(arguments, f"the solver failed. {failure}", FAILED)
+    except KeyboardInterrupt:
+        return _complain(arguments, "interrupted; nothing was written.", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run_tune(arguments: argparse.Namespace) -> int:
+    """`implicitcg tune`: read, check, search, compare, draw, write, and only then report."""
+    model = model_named(arguments.model)
+    outputs = [name for name in (arguments.plot, arguments.out) if name]
+    check_outputs(outputs, [arguments.csv] if arguments.csv else [])
+    if arguments.plot:
+        check_picture(arguments.plot)
+    data = _data(arguments)
+    check_for_fit(data, arguments.cv)
+    recipe, notes = learn_recipe(data.X, data.features, arguments.polynomial)
+    errors = Console(stderr=True, highlight=False)
+    for note in notes:
+        _tell(errors, f"note: {note}")
+    dtype = np.float32 if arguments.float32 else np.float64
+    X, y = recipe.apply(data.X).astype(dtype), data.y.astype(dtype)
+    title = f"{data.name}: {X.shape[0]} rows, {X.shape[1]} {'terms' if arguments.polynomial > 1 else 'features'}"
+    chatty = not (arguments.quiet or arguments.json)
+    if chatty:
+        _announce(errors, data, title, arguments)
+    splits = folds(len(y), arguments.cv, arguments.seed)
+    # an application may choose the precision; the context leaves JAX's configuration as it was
+    with jax.enable_x64(not arguments.float32):
+        fit = tuned(model, X, y, splits, progress=chatty and errors.is_terminal)
+    peer = lasso_cv(X, y, splits) if arguments.compare else None
+    stored = document.document(
+        data, arguments.model, recipe, fit, peer, folds=arguments.cv, seed=arguments.seed, dtype=np.dtype(dtype).name
+    )
+    contents = {arguments.out: document.text(stored).encode()} if arguments.out else {}
+    if arguments.plot:
+        contents[arguments.plot] = draw(arguments.plot, title, recipe.terms, X, y, splits, fit, peer)
+    write_all(contents)
+    if arguments.json:
+        print(document.text(stored), end="")
+    if chatty:
+        console = Console(highlight=False)
+        print_summary(console, data, recipe, fit, peer, arguments.cv)
+        for name in outputs:
+            console.print(f"wrote {name}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _data(arguments: argparse.Namespace) -> Data:
+    if arguments.csv and arguments.data:
+        raise Mistake(f"Give either the file {arguments.csv} or --data {arguments.data}, not both.")
+    if arguments.csv:
+        return from_csv(arguments.csv, arguments.target, arguments.drop)
+    if arguments.data:
+        return bundled(arguments.data, arguments.target, arguments.drop)
+    raise Mistake(
+        "Which data? Give a CSV file, or --data NAME for a data set of scikit-learn, such as --data diabetes."
+    )
+
+
+def _announce(console: Console, data: Data, title: str, arguments: argparse.Namespace) -> None:
+    degree = arguments.polynomial
+    products = f"products of up to {degree} of {len(data.features)} features, " if degree > 1 else ""
+    _tell(console, f"{title}; predicting {data.target!r}; {products}centred and scaled to unit variance.")
+
+
+def _tell(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=not console.is_terminal)
+
+
+def _complain(arguments: argparse.Namespace, message: str, code: int) -> int:
+    print(f"implicitcg {arguments.command}: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,66 @@
+"""The picture of `implicitcg tune --plot`, as bytes in the format of the file name."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tuning.homotopy import LassoPath, PathBroken
+from .fit import Fit, Split
+from .mistakes import Mistake
+from .peer import Peer
+
+
+def check_picture(name: str) -> None:
+    """Raise a `Mistake` where a picture could not be drawn: Matplotlib missing, or no known format."""
+    try:
+        from ..plots.style import matplotlib
+
+        matplotlib()
+    except ImportError as error:
+        raise Mistake(f"--plot: {error}") from None
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    suffix = Path(name).suffix.lower().lstrip(".")
+    if suffix not in known:
+        endings = ", ".join(f".{end}" for end in sorted(known))
+        raise Mistake(f"--plot {name}: the ending must name a picture format, one of {endings}.")
+
+
+def lasso_path(X: NDArray, y: NDArray, lowest: float) -> tuple[NDArray, NDArray]:
+    """The kinks of the LASSO path down to the penalty `lowest`, and the coefficients there."""
+    weights = np.ones(X.shape[1])
+    try:
+        knots = LassoPath(X, y, weights, True).advance(lowest)
+    except PathBroken as broken:  # nearly dependent columns: draw the part above
+        knots = LassoPath(X, y, weights, True).advance(broken.c * (1 + 1e-6))
+    return np.array([knot.c for knot in knots]), np.array([knot.coef for knot in knots])
+
+
+def draw(
+    name: str,
+    title: str,
+    terms: tuple[str, ...],
+    X: NDArray,
+    y: NDArray,
+    splits: list[Split],
+    fit: Fit,
+    peer: Peer | None,
+) -> bytes:
+    """The page `icg.plots.report` for a tuned LASSO."""
+    from .. import plots
+
+    assert fit.search.curve is not None
+    lowest = float(np.exp(np.min(fit.search.curve.theta)))
+    rows = {f"fold {i + 1}": lasso_path(X[train], y[train], lowest)[0] for i, (train, _) in enumerate(splits[:12])}
+    alphas, coefs = lasso_path(X, y, lowest)
+    rows["all rows"] = alphas
+    marks = {} if peer is None else {"LassoCV": (peer.alpha, peer.error)}
+    figure = plots.report(fit.search, rows, alphas, coefs, names=terms, criterion="CV error", title=title, marks=marks)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=Path(name).suffix.lower().lstrip("."))
+    return buffer.getvalue()

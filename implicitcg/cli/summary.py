@@ -1,0 +1,102 @@
+"""What the command prints at the end: one table, and the sentences behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..tuning import Outcome
+from .datasets import Data
+from .features import Recipe
+from .fit import Fit
+from .peer import GRID, RANGE, TOLERANCE, Peer
+
+
+def print_summary(console: Console, data: Data, recipe: Recipe, fit: Fit, peer: Peer | None, folds: int) -> None:
+    """The table and, below it, the reasons."""
+    console.print(table(recipe, fit, peer))
+    for label, sentence in sentences(data, fit, peer, folds):
+        line = Text(f"{label}: ", style="bold")
+        line.append(sentence, style="none")
+        console.print(line, soft_wrap=False)
+
+
+def table(recipe: Recipe, fit: Fit, peer: Peer | None) -> Table:
+    """One row a quantity, one column a program."""
+    search, terms = fit.search, len(recipe.factors)
+    left, right = slopes(fit)
+    ours = {
+        "alpha": f"{fit.alpha:.8g}",
+        "CV error": f"{search.value:.8g}",
+        "standard error": f"{search.standard_error:.4g}",
+        "slope to the left": signed(left),
+        "slope to the right": signed(right),
+        "0 between them": between(fit),
+        "support": f"{len(fit.support)} of {terms}",
+        "certificate": fit.certificate.verdict,
+        "solves": str(search.solves),
+        "seconds": f"{search.seconds:.2f}",
+    }
+    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    grid.add_column("")
+    grid.add_column("implicitcg", justify="right")
+    if peer is None:
+        for label, value in ours.items():
+            grid.add_row(label, value)
+        return grid
+    theirs = {
+        "alpha": f"{peer.alpha:.8g}",
+        "CV error": f"{peer.error:.8g}",
+        "standard error": f"{peer.standard_error:.4g}",
+        "support": f"{peer.support} of {terms}",
+        "solves": str(peer.solves),
+        "seconds": f"{peer.seconds:.2f}",
+    }
+    grid.add_column("scikit-learn LassoCV", justify="right")
+    for label, value in ours.items():
+        grid.add_row(label, value, theirs.get(label, "-"))
+    return grid
+
+
+def slopes(fit: Fit) -> tuple[float, float]:
+    """The derivative of the CV error by log(alpha), from the left and from the right."""
+    nan = float("nan")
+    return fit.search.one_sided_slopes or (nan, nan)
+
+
+def between(fit: Fit) -> str:
+    """Whether 0 lies between the one-sided slopes, and how."""
+    status = fit.search.status
+    if status is Outcome.stationary_kink:
+        return "yes, at a kink"
+    if status in (Outcome.stationary_smooth, Outcome.flat):
+        return "yes, both vanish"
+    left, right = slopes(fit)
+    return "yes" if left <= 0 <= right else "no"
+
+
+def sentences(data: Data, fit: Fit, peer: Peer | None, folds: int) -> list[tuple[str, str]]:
+    """The reasons, one labelled sentence each."""
+    search = fit.search
+    told = [
+        ("minimum", f"{search.reason} Scope: {search.scope}."),
+        ("slopes", "change of the CV error (mean squared error over the folds) per unit of log(alpha)."),
+        ("certificate", f"{fit.certificate.verdict}: {fit.certificate.reason}"),
+        *(("note", note) for note in search.notes),
+    ]
+    if peer is not None:
+        told.append(
+            (
+                "LassoCV",
+                f"the same {folds} folds; {GRID} penalties from alpha_max down to {RANGE:g} of it, tol={TOLERANCE:g}"
+                + (f"; {peer.unconverged} of its solves did not converge." if peer.unconverged else "."),
+            )
+        )
+    return told
+
+
+def signed(slope: float) -> str:
+    """`+0.0123`, or a dash where there is no slope."""
+    return "-" if np.isnan(slope) else f"{slope:+.4g}"

@@ -1,0 +1,201 @@
+"""The criterion along one hyperparameter: its curve, its kinks, and the slopes on both sides of the best point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..tuning import Curve, TuneResult
+from .style import CHOSEN, CURVE, KINK, PEER, TEXT, axes, quiet
+
+Marks = Mapping[str, tuple[float, float]]
+Transform = Callable[[ArrayLike], Any]
+
+
+def tuning(
+    result: TuneResult,
+    *,
+    ax: Any | None = None,
+    transform: Transform = np.exp,
+    name: str = "alpha",
+    criterion: str = "criterion",
+    marks: Marks | None = None,
+    ticks: bool = True,
+) -> Any:
+    """Draw a search over one hyperparameter: the criterion, its standard error, the kinks and the best point.
+
+    Args:
+        result: what `icg.tune` returned for one hyperparameter `theta`.
+        ax: Matplotlib axes; new ones by default. Its horizontal axis becomes logarithmic when `transform` is `np.exp`.
+        transform: from `theta` to the number on the horizontal axis.
+        name: of that number.
+        criterion: of the vertical axis.
+        marks: other choices to compare with, `{label: (position, criterion)}`.
+        ticks: whether the kinks are marked above the horizontal axis.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: the search was over more than one hyperparameter, so it has no curve.
+        ImportError: Matplotlib is missing.
+
+    Example:
+        >>> from implicitcg.plots import tuning  # doctest: +SKIP
+        >>> tuning(icg.tune(criterion, jnp.log(0.1)), criterion="CV error")  # doctest: +SKIP
+    """
+    curve = _curve(result)
+    ax = axes(ax)
+    theta, value, error = refined(curve)
+    position = transform(theta)
+    if np.isfinite(error).any():
+        ax.fill_between(position, value - error, value + error, color=CURVE, alpha=0.12, lw=0, label="± standard error")
+    ax.plot(position, value, color=CURVE, lw=1.8, label=criterion)
+    if ticks and result.knots is not None:
+        inside = result.knots[(result.knots >= theta[0]) & (result.knots <= theta[-1])]
+        ax.plot(
+            transform(inside),
+            np.full(len(inside), 0.012),
+            "|",
+            transform=ax.get_xaxis_transform(),
+            color=KINK,
+            ms=6,
+            mew=0.7,
+        )
+    _marks(ax, result, transform, marks, name)
+    if transform is np.exp:
+        ax.set_xscale("log")
+    ax.set_xlim(position[0], position[-1])
+    ax.set_xlabel(name)
+    ax.set_ylabel(criterion)
+    ax.legend(frameon=False, fontsize=8.5, labelcolor=TEXT, loc="best")
+    quiet(ax)
+    return ax
+
+
+def zoom(
+    result: TuneResult,
+    *,
+    ax: Any | None = None,
+    transform: Transform = np.exp,
+    name: str = "alpha",
+    marks: Marks | None = None,
+    width: float | None = None,
+) -> Any:
+    """Draw the neighbourhood of the best point: the kinks beside it as dotted lines, the one-sided slopes as rays.
+
+    Args:
+        result: what `icg.tune` returned for one hyperparameter `theta`.
+        ax: Matplotlib axes; new ones by default.
+        transform: from `theta` to the number on the horizontal axis.
+        name: of that number.
+        marks: other choices to compare with, `{label: (position, criterion)}`.
+        width: half the range of `theta` that is shown; by default a few kinks on both sides.
+
+    Returns:
+        The axes.
+    """
+    curve = _curve(result)
+    ax = axes(ax)
+    best = float(np.asarray(result.theta))
+    knots = np.asarray([] if result.knots is None else result.knots, float)
+    half = _half_width(best, knots, curve) if width is None else width
+    low, high = max(best - half, curve.theta[0]), min(best + half, curve.theta[-1])
+    theta, value, _ = refined(curve, np.linspace(low, high, 400))
+    for knot in knots[(knots > low) & (knots < high)]:
+        ax.axvline(transform(knot), color=KINK, lw=0.7, ls=(0, (1.5, 2)), zorder=0)
+    ax.plot(transform(theta), value, color=CURVE, lw=1.8)
+    top = max(value.max() - result.value, 1e-12 * abs(result.value), np.finfo(float).tiny)
+    if result.one_sided_slopes is not None:
+        for slope, end, side in zip(result.one_sided_slopes, (low, high), ("left", "right"), strict=True):
+            ray = np.linspace(best, end, 50)
+            ax.plot(transform(ray), result.value + slope * (ray - best), color=CHOSEN, lw=1.4, ls=(0, (5, 2)), zorder=3)
+            ax.annotate(
+                f"slope {_signed(slope)}",
+                (0.03 if side == "left" else 0.97, 0.03),
+                xycoords="axes fraction",
+                ha=side,
+                va="bottom",
+                fontsize=8,
+                color=CHOSEN,
+            )
+    _marks(ax, result, transform, marks, name)
+    ax.set_xlim(transform(low), transform(high))
+    ax.set_ylim(result.value - 0.45 * top, result.value + 1.1 * top)
+    if transform is np.exp:
+        ax.set_xscale("log")
+        from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+
+        middle = np.exp([low + 0.2 * (high - low), (low + high) / 2, high - 0.2 * (high - low)])
+        ax.xaxis.set_major_locator(FixedLocator([float(f"{tick:.3g}") for tick in middle]))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.xaxis.set_major_formatter("{x:.3g}")
+    ax.ticklabel_format(axis="y", useOffset=False)
+    ax.set_xlabel(name)
+    quiet(ax)
+    return ax
+
+
+def refined(curve: Curve, theta: ArrayLike | None = None) -> tuple[NDArray, NDArray, NDArray]:
+    """The curve and its standard error at many points `theta`.
+
+    Between two points it is the parabola through both with the slope of the first, which follows a least-squares
+    criterion along a LASSO path to third order in the gap between kinks.
+    """
+    points, value = np.asarray(curve.theta, float), np.asarray(curve.value, float)
+    if theta is None:
+        theta = np.unique(np.concatenate([points, np.linspace(points[0], points[-1], 1000)]))
+    theta = np.asarray(theta, float)
+    error = np.interp(theta, points, np.asarray(curve.standard_error, float))
+    if len(points) == 1:
+        return theta, np.full(len(theta), value[0]), error
+    left = np.clip(np.searchsorted(points, theta, side="right") - 1, 0, len(points) - 2)
+    gap = points[left + 1] - points[left]
+    rise = value[left + 1] - value[left]
+    slope = np.asarray(curve.slope, float)[left]
+    slope = np.where(np.isfinite(slope), slope, rise / gap)
+    step = theta - points[left]
+    return theta, value[left] + slope * step + (rise - slope * gap) * (step / gap) ** 2, error
+
+
+def _curve(result: TuneResult) -> Curve:
+    if result.curve is None:
+        raise ValueError(
+            "This search was over several hyperparameters, and only a search over one has a curve to draw. Draw "
+            "`[step.value for step in result.history]` instead."
+        )
+    return result.curve
+
+
+def _half_width(best: float, knots: NDArray, curve: Curve) -> float:
+    """Far enough for three kinks on the emptier side, but between 1 and 15 per cent of the range."""
+    span = float(curve.theta[-1] - curve.theta[0])
+    beside = [np.sort(np.abs(side)) for side in (knots[knots < best] - best, knots[knots > best] - best)]
+    third = [side[min(2, len(side) - 1)] for side in beside if len(side)]
+    return float(np.clip(1.3 * max(third, default=0.05 * span), 0.01 * span, 0.15 * span))
+
+
+def _marks(ax: Any, result: TuneResult, transform: Transform, marks: Marks | None, name: str) -> None:
+    for (label, (x, y)), marker in zip((marks or {}).items(), "Xsd^v" * 9, strict=False):
+        ax.plot([x], [y], marker, color=PEER, ms=8, mec="white", mew=0.8, ls="none", label=label, zorder=5)
+    best = transform(np.asarray(result.theta, float))
+    ax.plot(
+        [best],
+        [result.value],
+        "o",
+        color=CHOSEN,
+        ms=7,
+        mec="white",
+        mew=0.9,
+        ls="none",
+        zorder=6,
+        label=f"best, {name} = {float(best):.4g}",
+    )
+
+
+def _signed(slope: float) -> str:
+    return f"{slope:+.3g}".replace("-", "−")
