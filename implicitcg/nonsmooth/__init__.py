@@ -7,3 +7,5 @@ from .choice import choose_order as choose_order
 from .choice import choose_simplex as choose_simplex
 from .ties import Seed as Seed
 from .ties import with_ties as with_ties
+from .conservative import conservative_jacobian as conservative_jacobian
+from .jacobian_set import JacobianSet as JacobianSet

@@ -9,7 +9,6 @@ import jax
 from jax import lax, numpy as jnp
 
 from ..base import jaxprs
-from .predicates import Truth
 
 
 CALLS = {"jit", "pjit", "closed_call", "core_call"}  # these are written out in place
@@ -28,8 +27,11 @@ def scan(equation: Any, operands: list, notes: list, reading: Any, evaluate: Cal
     consts, init, xs = operands[:constants], operands[constants : constants + carried], operands[constants + carried :]
     outputs = jaxprs.program(body).outputs
 
+    moves = [note.moves for note in notes]
+    moves[constants : constants + carried] = [True] * carried  # what is carried may come to move
+
     def step(carry, x):
-        results = like(evaluate(body, [*consts, *carry, *x], reading), outputs)
+        results = like(evaluate(body, [*consts, *carry, *x], moves, reading), outputs)
         return results[:carried], results[carried:]
 
     options = {key: parameters[key] for key in ("length", "reverse", "unroll")}
@@ -49,8 +51,11 @@ def while_loop(equation: Any, operands: list, notes: list, reading: Any, evaluat
     def proceed(carry):
         return jaxprs.run(condition, [*condition_consts, *carry])[0]
 
+    moves = [note.moves for note in notes[of_condition:]]
+    moves[of_body:] = [True] * len(init)
+
     def step(carry):
-        return like(evaluate(body, [*body_consts, *carry], reading), outputs)
+        return like(evaluate(body, [*body_consts, *carry], moves, reading), outputs)
 
     return list(lax.while_loop(proceed, step, like(init, outputs)))
 
@@ -59,12 +64,13 @@ def cond(equation: Any, operands: list, notes: list, reading: Any, evaluate: Cal
     """`cond`, `switch`; the branch follows the weight of the comparison, so that a tie can take the other one."""
     index, *rest = operands
     branches = equation.params["branches"]
-    if isinstance(notes[0], Truth) and len(branches) == 2:
-        index = (notes[0].weight > 0.5).astype(jnp.int32)
+    moves = [note.moves for note in notes[1:]]
+    if notes[0].truth is not None and len(branches) == 2:
+        index = (notes[0].truth.weight > 0.5).astype(jnp.int32)
 
     def branch(jaxpr):
         outputs = jaxprs.program(jaxpr).outputs
-        return lambda *values: like(evaluate(jaxpr, list(values), reading), outputs)
+        return lambda *values: like(evaluate(jaxpr, list(values), moves, reading), outputs)
 
     return list(lax.switch(index, [branch(jaxpr) for jaxpr in branches], *rest))
 
@@ -73,7 +79,8 @@ def remat(equation: Any, operands: list, notes: list, reading: Any, evaluate: Ca
     """`jax.checkpoint`, with the same policy."""
     inner = equation.params["jaxpr"]
     options = {key: equation.params[key] for key in ("prevent_cse", "policy")}
-    return list(jax.checkpoint(lambda *values: evaluate(inner, list(values), reading), **options)(*operands))
+    moves = [note.moves for note in notes]
+    return list(jax.checkpoint(lambda *values: evaluate(inner, list(values), moves, reading), **options)(*operands))
 
 
 RULES = {

@@ -91,7 +91,8 @@ def _read(program: Any, arguments: list[Any], equation: Any, reading: Any, evalu
     """A traced rule: a library piece as it stands, labelled by its caller; a user's rule with its comparisons as kinks."""
     if asks(program):
         return labelled(program, arguments, jaxprs.location(equation))
-    return evaluate(program, arguments, dataclasses.replace(reading, in_rule=jaxprs.function_name(equation)))
+    in_rule = dataclasses.replace(reading, in_rule=jaxprs.function_name(equation))
+    return evaluate(program, arguments, [True] * len(arguments), in_rule)
 
 
 def asks(jaxpr: Any) -> bool:

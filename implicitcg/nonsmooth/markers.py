@@ -34,8 +34,6 @@ def squares(equation: Any, operands: list[Any], notes: list[Any]) -> Norm | None
     if name in ("div", "mul") and isinstance(notes[0], Norm) and jaxprs.is_literal(equation.invars[1]):
         constant = operands[1]
         return notes[0]._replace(factor=notes[0].factor * constant if name == "mul" else notes[0].factor / constant)
-    if name in ("broadcast_in_dim", "reshape", "squeeze") and isinstance(notes[0], Norm):
-        return None
     return None
 
 

@@ -30,24 +30,30 @@ class Reading:
     in_rule: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """What is known of a value: whether it moves with the arguments, the weight of a truth value, a sum of squares."""
+
+    moves: bool = True
+    truth: Truth | None = None
+    norm: Norm | None = None
+
+
+STILL = Note(moves=False)
 STRUCTURE = {**control.RULES, **custom.RULES}
-INTERESTING = set(REPLACEMENTS) | set(STRUCTURE) | {"select_n", "sqrt"} | set(markers.MARKED)
 
 
-def interesting(jaxpr: Any) -> bool:
-    """Whether anything in a program, at any depth, may be a kink."""
-    for equation in jaxprs.program(jaxpr).equations:
-        if equation.primitive.name in INTERESTING or any(interesting(inner) for inner in jaxprs.subprograms(equation)):
-            return True
-    return False
+def evaluate(jaxpr: Any, arguments: list[Any], moves: list[bool], reading: Reading) -> list[Any]:
+    """The values of a program; its derivative is the one that `choose` is asked for.
+
+    `moves` marks the arguments that are differentiated: a comparison of constants has no kink.
+    """
+    return _evaluate(jaxpr, arguments, [Note(moves=m) for m in moves], reading, {})[0]
 
 
-def evaluate(jaxpr: Any, arguments: list[Any], reading: Reading) -> list[Any]:
-    """The values of a program; its derivative is the one that `choose` is asked for."""
-    return _evaluate(jaxpr, arguments, [None] * len(arguments), reading)[0]
-
-
-def _evaluate(jaxpr: Any, arguments: list[Any], notes: list[Any], reading: Reading) -> tuple[list[Any], list[Any]]:
+def _evaluate(
+    jaxpr: Any, arguments: list[Any], notes: list[Note], reading: Reading, seen: dict
+) -> tuple[list[Any], list[Note]]:
     program = jaxprs.program(jaxpr)
     values = dict(zip(program.inputs, [*program.consts, *arguments], strict=True))
     known = dict(zip(program.arguments, notes, strict=True))
@@ -56,54 +62,64 @@ def _evaluate(jaxpr: Any, arguments: list[Any], notes: list[Any], reading: Readi
         return atom.val if jaxprs.is_literal(atom) else values[atom]
 
     def note(atom):
-        return None if jaxprs.is_literal(atom) else known.get(atom)
+        return STILL if jaxprs.is_literal(atom) else known.get(atom, STILL)
 
     for equation in program.equations:
-        operands = [read(atom) for atom in equation.invars]
-        results, remarks = _equation(equation, operands, [note(atom) for atom in equation.invars], reading)
+        operands, remarks = [read(atom) for atom in equation.invars], [note(atom) for atom in equation.invars]
+        results, remarks = _equation(equation, operands, remarks, reading, seen)
         values.update(zip(equation.outvars, results, strict=True))
-        known.update((v, remark) for v, remark in zip(equation.outvars, remarks) if remark is not None)
+        known.update(zip(equation.outvars, remarks, strict=True))
     return [read(atom) for atom in program.outputs], [note(atom) for atom in program.outputs]
 
 
-def _equation(equation: Any, operands: list[Any], notes: list[Any], reading: Reading) -> tuple[list[Any], list[Any]]:
+def _equation(
+    equation: Any, operands: list[Any], notes: list[Note], reading: Reading, seen: dict
+) -> tuple[list[Any], list[Note]]:
     name = equation.primitive.name
-    noted = any(note is not None for note in notes)
+    if not any(note.moves for note in notes) or name == "stop_gradient":
+        return jaxprs.bind(equation, *operands), [STILL] * len(equation.outvars)
     if name in control.CALLS:
         (inner,) = jaxprs.subprograms(equation)
-        if noted or interesting(inner) or _notable(inner):
-            return _evaluate(inner, operands, notes, reading)
+        return _evaluate(inner, operands, notes, reading, seen)
+    truths = [note.truth for note in notes]
     if name in predicates.COMPARISONS:
+        return _comparison(equation, operands, reading, seen)
+    if name in predicates.SHAPE_CHANGES and truths[0] is not None:
+        return jaxprs.bind(equation, *operands), [Note(truth=truths[0].through(equation, operands))]
+    if name in predicates.LOGIC and any(truth is not None for truth in truths):
+        return jaxprs.bind(equation, *operands), [Note(truth=predicates.combine(equation, operands, truths))]
+    if name == "convert_element_type" and truths[0] is not None:
+        return _truth_as_number(equation, operands, truths[0])
+    if name == "select_n" and truths[0] is not None and len(operands) == 3 and is_float(operands[1]):
+        return [_select(equation, operands, truths[0], reading)], [Note()]
+    squares = markers.squares(equation, operands, [note.norm for note in notes])
+    if squares is not None:
+        return jaxprs.bind(equation, *operands), [Note(norm=squares)]
+    return _rewritten(equation, operands, notes, reading), [Note()] * len(equation.outvars)
+
+
+def _comparison(equation: Any, operands: list[Any], reading: Reading, seen: dict) -> tuple[list[Any], list[Note]]:
+    """A comparison; the same one of the same values, met again, is the same kink."""
+    key = (equation.primitive.name, *[_identity(atom, value) for atom, value in zip(equation.invars, operands)])
+    if key not in seen:
         (answer,) = jaxprs.bind(equation, *operands)
         place = jaxprs.location(equation)
-        return [answer], [predicates.compare(equation, reading.in_rule, place, jnp.asarray(answer), *operands)]
-    if noted and name in predicates.SHAPE_CHANGES and isinstance(notes[0], Truth):
-        return jaxprs.bind(equation, *operands), [notes[0].through(equation, operands)]
-    if name in predicates.LOGIC and any(isinstance(note, Truth) for note in notes):
-        truths = [note if isinstance(note, Truth) else None for note in notes]
-        return jaxprs.bind(equation, *operands), [predicates.combine(equation, operands, truths)]
-    if name == "convert_element_type" and isinstance(notes[0], Truth):
-        return _truth_as_number(equation, operands, notes[0])
-    if name == "select_n" and isinstance(notes[0], Truth) and len(operands) == 3 and is_float(operands[1]):
-        return [_select(equation, operands, notes[0], reading)], [None]
-    squares = markers.squares(equation, operands, notes)
-    if squares is not None:
-        return jaxprs.bind(equation, *operands), [squares]
-    return _rewritten(equation, operands, notes, reading), [None] * len(equation.outvars)
+        truth = predicates.compare(equation, reading.in_rule, place, jnp.asarray(answer), *operands)
+        seen[key] = answer, truth, operands  # the operands are kept so that their identity stays theirs
+    answer, truth, _ = seen[key]
+    return [answer], [Note(truth=truth)]
 
 
-def _notable(jaxpr: Any) -> bool:
-    """Whether a call may leave a note on its result: a comparison, or a sum of squares."""
-    names = {equation.primitive.name for equation in jaxprs.program(jaxpr).equations}
-    return bool(names & (set(predicates.COMPARISONS) | {"square", "integer_pow", "mul", "reduce_sum"}))
+def _identity(atom: Any, value: Any) -> Any:
+    return ("literal", str(value), str(atom.aval)) if jaxprs.is_literal(atom) else id(value)
 
 
 def _truth_as_number(equation: Any, operands: list[Any], truth: Truth) -> tuple[list[Any], list[Any]]:
     """A mask: `(x > 0) * x` takes the weight for the mask; an index of `cond` keeps it as a note."""
     dtype = equation.outvars[0].aval.dtype
     if jnp.issubdtype(dtype, jnp.floating) and not truth.equality:
-        return [lax.stop_gradient(truth.weight).astype(dtype)], [None]
-    return jaxprs.bind(equation, *operands), [truth]
+        return [lax.stop_gradient(truth.weight).astype(dtype)], [STILL]
+    return jaxprs.bind(equation, *operands), [Note(truth=truth)]
 
 
 def _select(equation: Any, operands: list[Any], truth: Truth, reading: Reading) -> Any:
@@ -115,7 +131,7 @@ def _select(equation: Any, operands: list[Any], truth: Truth, reading: Reading) 
     return predicates.select(equation, where, reading.tol, reading.reporting, truth, operands)
 
 
-def _rewritten(equation: Any, operands: list[Any], notes: list[Any], reading: Reading) -> list[Any]:
+def _rewritten(equation: Any, operands: list[Any], notes: list[Note], reading: Reading) -> list[Any]:
     name = equation.primitive.name
     if name in STRUCTURE:
         return STRUCTURE[name](equation, operands, notes, reading, evaluate)
@@ -126,8 +142,8 @@ def _rewritten(equation: Any, operands: list[Any], notes: list[Any], reading: Re
     if name in REPLACEMENTS and operands and is_float(operands[0]):
         result = REPLACEMENTS[name](equation, jaxprs.location(equation), *operands)
         return result if isinstance(result, list) else [result]
-    if name == "sqrt" and isinstance(notes[0], Norm):
-        return [markers.euclidean(equation, jaxprs.location(equation), operands[0], notes[0], reading.reporting)]
+    if name == "sqrt" and notes[0].norm is not None:
+        return [markers.euclidean(equation, jaxprs.location(equation), operands[0], notes[0].norm, reading.reporting)]
     if reading.reporting and name in markers.MARKED and is_float(operands[0]):
         return markers.MARKED[name](equation, jaxprs.location(equation), *operands)
     return jaxprs.bind(equation, *operands)

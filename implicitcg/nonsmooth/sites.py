@@ -94,7 +94,7 @@ def linearise(program: Any, arguments: list[Any], moving: list[bool], reading: r
         def value(*free):
             supply = iter(free)
             full = [next(supply) if moves else argument for moves, argument in zip(moving, arguments)]
-            return rewrite.evaluate(program, full, reading)
+            return rewrite.evaluate(program, full, moving, reading)
 
         primals = [a for a, moves in zip(arguments, moving) if moves]
         results, tangents_out = jax.jvp(value, primals, tangents)

@@ -1,0 +1,232 @@
+"""`conservative_jacobian`: every Jacobian that another choice of branches at the kinks would give."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import closing, hull, selections, sites
+from .alternatives import Alternatives, alternatives
+from .jacobian_set import JacobianSet
+from .rewrite import Reading
+
+
+BATCH = 256  # vertices evaluated at once
+
+
+def conservative_jacobian(
+    fn: Callable[..., Any], x: Any, *, tol: float = 0.0, max_elements: int = 4096, seed: int = 0
+) -> JacobianSet:
+    """Return the elements of a conservative Jacobian of `fn` at `x`, one for each choice of branches at its kinks.
+
+    The derivative program of `fn` is written out once, through `jit`, loops, branches and `icg.solve`. At the kinks that
+    `x` sits on, to within `tol`, all combinations of branches are evaluated when there are at most `max_elements` of
+    them, and otherwise a sample. A kink used in several places is one choice.
+
+    Arguments:
+        fn: a function of one array or tree of arrays, returning one array.
+        x: a concrete point.
+        tol: how near counts as on the kink, in the units of its own argument (`u` for `relu(u)`, `a - b` for
+            `maximum(a, b)`). A point found by an iteration needs its error here.
+        max_elements: how many combinations are evaluated at most.
+        seed: of the sample, when one is taken.
+
+    Returns: a `JacobianSet`.
+
+    Raises: `ValueError` where an element is not finite: the program is not locally Lipschitz at `x`, as `sqrt` at zero.
+
+    A `while_loop` whose steps meet the same kink several times takes the same branch in all of them, and the result is
+    then not called exhaustive. The gradient of a norm at the origin is a ball, and is sampled at its poles.
+
+    >>> import jax, jax.numpy as jnp
+    >>> conservative_jacobian(lambda x: jax.nn.relu(-x) - jax.nn.relu(x) + x + 1 / 3, 0.0).vertices.tolist()
+    [1.0, 0.0, -1.0]
+
+    Source: Bolte, Pauwels, A mathematical model for automatic differentiation in machine learning, NeurIPS 2020.
+    """
+    x = jax.tree_util.tree_map(jnp.asarray, x)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(x)):
+        raise TypeError(
+            "conservative_jacobian needs a concrete point: how many elements there are depends on the values. Call it "
+            "outside jit, vmap and grad; under jit, icg.kinks counts the kinks and with_ties picks one element."
+        )
+    closed = closing.close(fn, (x,), {})
+    problem = _Elements(closed, tol)
+    found = _enumerate(problem, max_elements, np.random.default_rng(seed))
+    return _as_set(problem, found, x)
+
+
+class _Found(NamedTuple):
+    jacobians: list[np.ndarray]
+    choices: int
+    kinks: int
+    jumps: int
+    exhaustive: bool
+
+
+class _Elements:
+    """The compiled parts: what is ambiguous, and the Jacobian for given weights."""
+
+    def __init__(self, closed: closing.Closed, tol: float):
+        self.tol = tol
+        self.arguments = closed.arguments
+        self.moving = [m and i >= closed.closed_over for i, m in enumerate(closed.moving)]
+        self.linear = sites.linearise(closed.program, closed.arguments, self.moving, Reading(tol))
+        self.rule = selections.given(tol)
+        outputs = jax.eval_shape(lambda *a: closed.rebuild(sites.jaxprs.run(closed.program, a)), *closed.arguments)
+        if len(jax.tree_util.tree_leaves(outputs)) != 1:
+            raise TypeError("conservative_jacobian needs a function that returns one array; concatenate its results.")
+        (self.output,) = jax.tree_util.tree_leaves(outputs)
+        self.inputs = [a for a, m in zip(closed.arguments, self.moving) if m]
+        self.columns = sum(a.size for a in self.inputs)
+        self.records = jax.jit(self._records)
+        self.evaluate = jax.jit(self._evaluate)
+
+    def _records(self, weights: dict[int, Any]) -> list[sites.Record]:
+        still = [jnp.zeros_like(a) for a in self.inputs]
+        return self.linear.records(self.arguments, still, self._spread(weights), self.rule)
+
+    def _spread(self, weights: dict[int, Any]) -> list:
+        return [weights.get(i) for i in range(len(self.linear.sites))]
+
+    def _evaluate(self, batch: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
+        """Values and Jacobians `(rows, columns)` for a batch of weights."""
+        return jax.vmap(self._one)(batch) if batch else jax.tree_util.tree_map(lambda v: v[None], self._one({}))
+
+    def _one(self, weights: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
+        spread = self._spread(weights)
+        manner = sites.Manner(self.rule)
+        basis = jnp.eye(self.columns, dtype=jnp.result_type(*[a.dtype for a in self.inputs]))
+
+        def tangents(row):
+            ends = np.cumsum([a.size for a in self.inputs])
+            parts = jnp.split(row, ends[:-1])
+            return [part.reshape(a.shape).astype(a.dtype) for part, a in zip(parts, self.inputs)]
+
+        def column(row):
+            results, moved = self.linear(self.arguments, tangents(row), spread, manner)
+            return results[0], moved[0].reshape(-1)
+
+        def forward():
+            values, columns = jax.vmap(column)(basis)
+            return values[0], columns.T
+
+        def reverse():
+            def image(row):
+                results, moved = self.linear(self.arguments, tangents(row), spread, manner)
+                return moved[0].reshape(-1), results[0]
+
+            _, pull, value = jax.vjp(image, jnp.zeros(self.columns, basis.dtype), has_aux=True)
+            rows = jax.vmap(lambda row: pull(row)[0])(jnp.eye(self.output.size, dtype=self.output.dtype))
+            return value, rows
+
+        return forward() if self.columns <= max(8, 2 * self.output.size) or self.loops else reverse()
+
+    @functools.cached_property
+    def loops(self) -> bool:
+        """Whether a while_loop carries tangents: only forward mode passes it."""
+        return _has_while(self.linear.program)
+
+
+def _has_while(jaxpr: Any) -> bool:
+    return any(
+        equation.primitive.name == "while" or any(_has_while(inner) for inner in sites.jaxprs.subprograms(equation))
+        for equation in sites.jaxprs.program(jaxpr).equations
+    )
+
+
+def _enumerate(problem: _Elements, max_elements: int, random: np.random.Generator) -> _Found:
+    """Walk over hard choices first, since they decide which other kinks are met; then over all the rest at once."""
+    jacobians, total, kinks, jumps, exhaustive = [], 0, 0, 0, True
+    waiting: list[dict[int, np.ndarray]] = [{}]
+    reference = None
+    while waiting:
+        fixed = waiting.pop()
+        records = jax.device_get(problem.records({i: jnp.asarray(w) for i, w in fixed.items()}))
+        free = [alternatives(i, site, r, problem.tol) for i, (site, r) in enumerate(zip(problem.linear.sites, records))]
+        free = [a for a in free if a is not None]
+        hard = next((a for a in free if a.site.kind == "index" and a.index not in fixed), None)
+        if hard is not None and len(waiting) + hard.count <= max_elements:
+            waiting += [{**fixed, hard.index: w} for w in hard.all()]
+            continue
+        soft = [a for a in free if a.index not in fixed]
+        kinks = max(kinks, sum(a.kinks for a in free))
+        count = math.prod(a.count for a in soft)
+        total += count
+        exhaustive &= all(a.exhaustive for a in free)
+        room = max(max_elements - len(jacobians), 1)
+        if count <= room:
+            combinations = itertools.product(*[list(a.all()) for a in soft])
+        else:
+            exhaustive = False
+            combinations = _sample(soft, room, random)
+        for values, rows in _jacobians(problem, fixed, soft, combinations):
+            reference = values[0] if reference is None else reference
+            keep = _same(values, reference, problem.tol)
+            jumps += int((~keep).sum())
+            jacobians += list(rows[keep])
+    return _Found(jacobians, total, kinks, jumps, exhaustive)
+
+
+def _sample(soft: list[Alternatives], room: int, random: np.random.Generator) -> Iterator[tuple]:
+    yield tuple(a.default for a in soft)  # what JAX itself returns
+    for _ in range(room - 1):
+        yield tuple(a.draw(random) for a in soft)
+
+
+def _jacobians(problem, fixed, soft, combinations) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    combinations = iter(combinations)
+    while chunk := list(itertools.islice(combinations, BATCH)):
+        size = len(chunk)
+        padded = chunk + [chunk[-1]] * (_room(size) - size)  # few batch sizes, so few compilations
+        batch = {a.index: jnp.asarray(np.stack(column)) for a, column in zip(soft, zip(*padded))}
+        batch |= {i: jnp.broadcast_to(jnp.asarray(w), (len(padded), *w.shape)) for i, w in fixed.items()}
+        values, rows = jax.device_get(problem.evaluate(batch))
+        yield values[:size], rows[:size]
+
+
+def _room(size: int) -> int:
+    return BATCH if size > 16 else 16 if size > 1 else 1
+
+
+def _same(values: np.ndarray, reference: np.ndarray, tol: float) -> np.ndarray:
+    """Which elements leave the value of the function where it is, to rounding and `tol`."""
+    eps = np.finfo(values.dtype).eps ** 0.5
+    allowed = (eps + 10 * tol) * (1 + np.abs(reference))
+    moved = np.abs(values - reference) > allowed
+    return ~moved.reshape(len(values), -1).any(1)
+
+
+def _as_set(problem: _Elements, found: _Found, x: Any) -> JacobianSet:
+    """Merge what is equal to rounding, and give it the shapes of the function."""
+    points = np.stack([rows.reshape(-1) for rows in found.jacobians])
+    if not np.isfinite(points).all():
+        raise ValueError(
+            f"An element of the Jacobian is not finite ({points[~np.isfinite(points)][0]}): the program is not locally "
+            "Lipschitz here, so it has no conservative Jacobian. `icg.kinks` names the line; a square root at zero is "
+            "the usual cause: write a norm as icg.nonsmooth.norm, or add a small constant under the root."
+        )
+    dtype = found.jacobians[0].dtype
+    rounding = 64 * np.finfo(dtype).eps * (1 + np.abs(points).max(initial=0.0))
+    distinct = points[hull.distinct(points.astype(float), rounding)]
+    table = distinct.reshape(len(distinct), problem.output.size, problem.columns)
+    ends = np.cumsum([a.size for a in problem.inputs])
+    supply = iter(np.split(table, ends[:-1], axis=2))
+
+    def leaf(value):
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            return None
+        block = next(supply)
+        return jnp.asarray(block.reshape(len(distinct), *problem.output.shape, *value.shape), dtype)
+
+    vertices = jax.tree_util.tree_map(leaf, x)
+    return JacobianSet(
+        vertices, found.exhaustive, found.choices, found.kinks, found.jumps, tuple(problem.output.shape)
+    )
