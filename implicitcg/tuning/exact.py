@@ -1,0 +1,170 @@
+"""One strength of a LASSO, searched globally: every piece of the criterion between neighbouring knots is examined.
+
+On a piece all predictions are affine in the strength `c`, so a convex loss is convex there, and a squared loss a
+parabola: the piece's minimum is at one of its ends, or where the slope changes sign, which bisection on the slope
+(a secant for a parabola) finds to rounding. The lowest of all pieces is the global minimum over the range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .lasso_family import FoldPath
+from .losses import Loss, is_convex, squared
+
+DECADES = 4  # below the strength at which every solution is empty
+DEEPEST = 12  # decades at which an extension of the range ends
+SUBDIVISION = 8  # parts of a piece examined on their own when the loss is not known to be convex
+
+
+class Samples(NamedTuple):
+    """The losses of every fold at some strengths, and their slopes by `c`, of shape `(m, k)`."""
+
+    values: np.ndarray
+    slopes: np.ndarray
+
+
+@dataclass(frozen=True)
+class ExactMinimum:
+    """The global minimum over `[c_low, c_high]` and the curve around it.
+
+    `left` and `right` are the slopes by `c` below and above `c`; `c_grid` with `below`, `above` the samples at every
+    knot (and subdivision) from either side, ascending.
+    """
+
+    c: float
+    fold_values: np.ndarray
+    left: float
+    right: float
+    on_kink: bool
+    c_low: float
+    c_high: float
+    c_empty: float
+    kinks: np.ndarray
+    c_grid: np.ndarray
+    below: Samples
+    above: Samples
+
+
+def minimise(
+    paths: list[FoldPath], loss: Loss, c_range: tuple[float, float] | None, report: Callable[[int, float], None]
+) -> ExactMinimum:
+    """The minimum over `c_range`, or over a range found from the data.
+
+    That range begins where every solution is empty and goes down four decades, then on, two decades at a time, while
+    the best point is its lower end. `report(pieces, value)` is called after each stage.
+
+    Raises:
+        PathBroken: at a degenerate knot.
+    """
+    sampler = _Sampler(paths, loss)
+    c_empty = max(path.path.c_max for path in paths)
+    if c_range is not None:
+        return _minimise_between(sampler, *c_range, c_empty, report)
+    decades = DECADES
+    while True:
+        found = _minimise_between(sampler, c_empty * 10.0**-decades, c_empty, c_empty, report)
+        if found.c > found.c_low or found.right <= 0 or decades >= DEEPEST:
+            return found
+        decades += 2
+
+
+def _minimise_between(
+    sampler: _Sampler, c_low: float, c_high: float, c_empty: float, report: Callable[[int, float], None]
+) -> ExactMinimum:
+    for path in sampler.paths:
+        path.extend(c_low)
+    kinks = np.unique(np.concatenate([path.kinks() for path in sampler.paths]))
+    kinks = kinks[(kinks >= c_low) & (kinks <= c_high)]
+    ends = np.array([c_low, c_high])
+    grid = np.unique(np.concatenate([kinks, ends]))
+    if not is_convex(sampler.loss):
+        parts = np.linspace(0, 1, SUBDIVISION, endpoint=False)
+        inner = (grid[:-1, None] + np.diff(grid)[:, None] * parts).ravel()
+        grid = np.unique(np.concatenate([inner, grid]))
+    below, above = sampler(grid, below=True), sampler(grid, below=False)
+    values = below.values.mean(axis=1)
+    if not np.isfinite(values).all():
+        bad = grid[~np.isfinite(values)]
+        raise ValueError(f"The loss is not finite at {len(bad)} strengths, the first {bad[0]:.6g}; check `loss`.")
+    best = int(np.argmin(values))
+    c, value = float(grid[best]), float(values[best])
+    inside = _interior_minima(sampler, grid, above.slopes.mean(axis=1)[:-1], below.slopes.mean(axis=1)[1:])
+    left_of, right_of = c, c
+    if len(inside):
+        at = sampler(inside[:, 0], below=True).values.mean(axis=1)
+        lowest = int(np.argmin(at))
+        if at[lowest] < value:
+            c = float(inside[lowest, 0])
+            left_of, right_of = float(inside[lowest, 1]), float(inside[lowest, 2])
+    report(sum(path.path.pieces for path in sampler.paths), value)
+    here = sampler(np.array([c]), below=True)
+    left = float(sampler(np.array([left_of]), below=True).slopes.mean())
+    right = float(sampler(np.array([right_of]), below=False).slopes.mean())
+    on_kink = bool(np.any(kinks == c)) or left_of < right_of
+    return ExactMinimum(c, here.values[0], left, right, on_kink, c_low, c_high, c_empty, kinks, grid, below, above)
+
+
+def _interior_minima(sampler: _Sampler, grid: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Rows `(c, below, above)` for every piece whose slope goes from negative to positive inside it.
+
+    `start` and `end` are the slopes at the two ends from within. A regula falsi (Illinois) on the slope keeps a bracket;
+    one that shrinks onto a jump of the slope is a kink of the loss itself, and is returned as the bracket.
+    """
+    pieces = (start < 0) & (end > 0)
+    a, b = grid[:-1][pieces].copy(), grid[1:][pieces].copy()
+    slope_a, slope_b = start[pieces].copy(), end[pieces].copy()
+    if not len(a):
+        return np.empty((0, 3))
+    scale = np.maximum(np.abs(slope_a), np.abs(slope_b))
+    done = np.zeros(len(a), bool)
+    c = a.copy()
+    for turn in range(200):
+        secant = a - slope_a * (b - a) / (slope_b - slope_a)
+        c = np.where(done, c, np.where(turn % 3 == 2, (a + b) / 2, secant))
+        slope = sampler(c, below=True).slopes.mean(axis=1)
+        done |= np.abs(slope) <= 1e-15 * scale
+        lower = slope < 0
+        moves = ~done
+        a, slope_a = np.where(moves & lower, c, a), np.where(moves & lower, slope, slope_a)
+        b, slope_b = np.where(moves & ~lower, c, b), np.where(moves & ~lower, slope, slope_b)
+        done |= b - a <= 4 * np.finfo(float).eps * b
+        if done.all():
+            break
+    jump = (b - a <= 8 * np.finfo(float).eps * b) & (slope_b - slope_a > 1e-6 * scale)
+    return np.stack([c, np.where(jump, a, c), np.where(jump, b, c)], axis=1)
+
+
+class _Sampler:
+    """The losses of all folds at many strengths, in float64, and their slopes."""
+
+    def __init__(self, paths: list[FoldPath], loss: Loss):
+        self.paths, self.loss = paths, loss
+
+        def value_and_slope(prediction: Any, direction: Any, target: Any) -> tuple[Any, Any]:
+            return jax.jvp(lambda p: loss(p, target), (prediction,), (direction,))
+
+        self._general = jax.jit(jax.vmap(value_and_slope, in_axes=(0, 0, None)))
+
+    def __call__(self, c: np.ndarray, below: bool) -> Samples:
+        columns = [self._fold(path, c, below) for path in self.paths]
+        return Samples(np.stack([v for v, _ in columns], axis=1), np.stack([s for _, s in columns], axis=1))
+
+    def _fold(self, path: FoldPath, c: np.ndarray, below: bool) -> tuple[np.ndarray, np.ndarray]:
+        predictions, directions = path.at(c, below)
+        if self.loss is squared:
+            residuals = predictions - path.target
+            return np.mean(residuals**2, axis=1), 2 * np.mean(residuals * directions, axis=1)
+        room = 1 << max(0, len(c) - 1).bit_length()  # few sizes, so that few programs are compiled
+
+        def padded(rows: np.ndarray) -> Any:
+            return jnp.asarray(np.concatenate([rows, np.broadcast_to(rows[:1], (room - len(c), rows.shape[1]))]))
+
+        value, slope = self._general(padded(predictions), padded(directions), jnp.asarray(path.target))
+        return np.asarray(value, np.float64)[: len(c)], np.asarray(slope, np.float64)[: len(c)]

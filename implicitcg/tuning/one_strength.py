@@ -1,0 +1,156 @@
+"""The result of an exact search, in the user's hyperparameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .exact import ExactMinimum, minimise
+from .journal import Journal
+from .lasso_family import FoldPath, Strength
+from .losses import Loss, is_convex
+from .result import Curve, Outcome, Stationarity, TuneResult
+
+GRID = 200  # evenly spaced thetas that fill the curve between knots
+
+
+def tune_exactly(
+    strength: Strength,
+    paths: list[FoldPath],
+    loss: Loss,
+    theta0: float,
+    rebuild: Callable[[float], Any],
+    bounds: tuple[float, float] | None,
+    tol: float,
+    journal: Journal,
+) -> TuneResult:
+    """Search the range piece by piece and report the global minimum.
+
+    Raises:
+        PathBroken: the exact path meets a degenerate knot; the caller searches by solves instead.
+    """
+    if max(path.path.c_max for path in paths) <= 0:
+        return _constant(paths, loss, theta0, rebuild, journal)
+    c_range = None
+    if bounds is not None:
+        low, high = sorted(float(c) for c in strength.at(np.array(bounds)))
+        if high <= 0:
+            raise ValueError(f"bounds={bounds} gives no positive penalty.")
+        c_range = (max(low, 0.0), high)
+
+    def report(pieces: int, value: float) -> None:
+        journal.spend(pieces - journal.solves, "pieces", value)
+
+    found = minimise(paths, loss, c_range, report)
+    theta = rebuild(float(strength.inverse(found.c)))
+    value = float(found.fold_values.mean())
+    outcome, left, right, stationarity = _judge(found, strength, bounds, tol, value)
+    journal.record(theta, value, stationarity.distance, f"best of {len(found.c_grid) - 1} pieces")
+    if any(path.path.swaps for path in paths):
+        journal.tell(
+            "Some columns are linear combinations of others, so the coefficients (not the fit) are not unique; the "
+            "derivative of the coefficients is not certified, and validation rows that break the dependence could "
+            "be predicted in several ways."
+        )
+    k = len(paths)
+    error = float(np.std(found.fold_values, ddof=1) / np.sqrt(k)) if k > 1 else float("nan")
+    bound_thetas = sorted(float(t) for t in strength.inverse(np.array([found.c_low, found.c_high])))
+    convex = "" if is_convex(loss) else " (the loss is not known to be convex: each piece was examined at 8 points)"
+    return TuneResult(
+        theta=theta,
+        value=value,
+        status=outcome,
+        stationarity=stationarity,
+        history=journal.history,
+        solves=journal.solves,
+        seconds=journal.seconds,
+        standard_error=error,
+        scope="global over the range: every piece examined" + convex,
+        bounds=(bound_thetas[0], bound_thetas[1]),
+        curve=_curve(found, strength, paths, loss),
+        knots=np.sort(strength.inverse(found.kinks)),
+        one_sided_slopes=(left, right),
+        fold_values=found.fold_values,
+        notes=journal.notes,
+    )
+
+
+def _judge(
+    found: ExactMinimum, strength: Strength, bounds: Any, tol: float, value: float
+) -> tuple[Outcome, float, float, Stationarity]:
+    """The first-order test by theta, and the outcome that it means."""
+    rate = float(strength.derivative(np.array(found.c)))
+    slopes = [found.left * rate, found.right * rate]
+    if rate < 0:
+        slopes.reverse()
+    left, right = slopes
+    small = tol * max(abs(value), float(np.finfo(float).tiny))
+    straddles = left <= 0 <= right
+    distance = 0.0 if straddles else min(abs(left), abs(right))
+    kink = found.on_kink and abs(left - right) > small
+    elements = np.array([left, right]) if kink else np.array([left if abs(left) < abs(right) else right])
+    if found.c >= found.c_empty:
+        verdict = "stationary: the solution is zero here and beyond, where the criterion is flat"
+        return Outcome.flat, left, right, Stationarity(elements, distance, verdict)
+    if distance <= small:
+        if kink:
+            return Outcome.stationary_kink, left, right, Stationarity(elements, distance, "stationary at a kink")
+        return Outcome.stationary_smooth, left, right, Stationarity(elements, distance, "stationary, smooth")
+    at_lower = (found.c <= found.c_low) == (rate > 0)
+    outcome = Outcome.at_lower_end if at_lower else Outcome.at_upper_end
+    verdict = "not stationary: the criterion falls towards the end of the range"
+    return outcome, left, right, Stationarity(elements, distance, verdict)
+
+
+def _curve(found: ExactMinimum, strength: Strength, paths: list[FoldPath], loss: Loss) -> Curve:
+    """The criterion at every knot, on an even grid of theta and at the minimum."""
+    from .exact import _Sampler
+
+    ends = strength.inverse(np.array([found.c_low, found.c_high]))
+    even = strength.at(np.linspace(ends[0], ends[1], GRID))
+    c = np.unique(np.concatenate([found.c_grid, np.clip(even, found.c_low, found.c_high), [found.c]]))
+    # the derivative from the right by theta is from above by c where c grows with theta
+    samples = _Sampler(paths, loss)(c, below=strength.rate < 0)
+    theta = strength.inverse(c)
+    order = np.argsort(theta, kind="stable")
+    k = len(paths)
+    spread = np.std(samples.values, axis=1, ddof=1) / np.sqrt(k) if k > 1 else np.full(len(c), np.nan)
+    slope = samples.slopes.mean(axis=1) * strength.derivative(c)
+    return Curve(theta[order], samples.values.mean(axis=1)[order], spread[order], slope[order])
+
+
+def _constant(
+    paths: list[FoldPath], loss: Loss, theta0: float, rebuild: Callable[[float], Any], journal: Journal
+) -> TuneResult:
+    """No feature correlates with the response: every penalty gives the same empty model."""
+    for path in paths:
+        path.extend(0.0)
+    values = np.array([float(loss(jnp.asarray(path.predictions[0]), jnp.asarray(path.target))) for path in paths])
+    theta = rebuild(theta0)
+    journal.tell(
+        "No feature correlates with the response (is it constant?), so every penalty gives the empty model and theta0 is "
+        "returned."
+    )
+    journal.record(theta, float(values.mean()), 0.0, "constant criterion")
+    error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    verdict = "stationary: the criterion is constant"
+    return TuneResult(
+        theta=theta,
+        value=float(values.mean()),
+        status=Outcome.flat,
+        stationarity=Stationarity(np.zeros(1), 0.0, verdict),
+        history=journal.history,
+        solves=journal.solves,
+        seconds=journal.seconds,
+        standard_error=error,
+        scope="global: the criterion is constant",
+        bounds=(theta0, theta0),
+        curve=Curve(np.array([theta0]), values.mean(keepdims=True), np.array([error]), np.zeros(1)),
+        knots=np.empty(0),
+        one_sided_slopes=(0.0, 0.0),
+        fold_values=values,
+        notes=journal.notes,
+    )
