@@ -19,6 +19,7 @@ def path(
     chosen: float | None = None,
     ax: Any | None = None,
     most: int = 8,
+    legend: bool = True,
 ) -> Any:
     """Draw coefficients against the penalty, on a logarithmic axis; the largest are coloured and named.
 
@@ -29,6 +30,7 @@ def path(
         chosen: a penalty to mark; the largest coefficients there are the ones to be named.
         ax: Matplotlib axes; new ones by default.
         most: how many coefficients are named.
+        legend: whether their names stand to the right of the axes.
 
     Returns:
         The axes.
@@ -47,8 +49,9 @@ def path(
     dense = np.unique(np.concatenate([alphas, np.geomspace(alphas[0], alphas[-1], 400)]))
     lines = np.stack([np.interp(dense, alphas, column) for column in coefs.T], axis=1)
     at = alphas[0] if chosen is None else chosen
-    size = np.abs([np.interp(at, alphas, column) for column in coefs.T])
-    named = [j for j in np.argsort(-size, kind="stable")[:most] if size[j] > 0]
+    value = np.array([np.interp(at, alphas, column) for column in coefs.T])
+    named = [j for j in np.argsort(-np.abs(value), kind="stable")[:most] if value[j] != 0]
+    named.sort(key=lambda j: -value[j])  # the legend in the order of the lines
     for j in np.flatnonzero(np.any(coefs != 0, axis=0)):
         if j not in named:
             ax.plot(dense, lines[:, j], color=FAINT, lw=0.8, zorder=1)
@@ -61,7 +64,7 @@ def path(
     ax.set_xlim(alphas[0], alphas[-1])
     ax.set_xlabel("alpha")
     ax.set_ylabel("coefficient")
-    if named:
+    if named and legend:
         ax.legend(frameon=False, fontsize=8.5, labelcolor=TEXT, loc="center left", bbox_to_anchor=(1.01, 0.5))
     quiet(ax)
     return ax

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ..tuning import TuneResult
 from .path import kinks, path
 from .style import CHOSEN, TEXT, matplotlib
-from .tuning import Marks, tuning, zoom
+from .tuning import Marks, curve_of, tuning, zoom
 
 
 def report(
@@ -44,28 +44,36 @@ def report(
     from matplotlib.figure import Figure
 
     best = float(np.exp(np.asarray(result.theta, float)))
-    figure = Figure(figsize=(10.5, 8), dpi=150, layout="constrained")
-    grid = figure.add_gridspec(3, 2, width_ratios=(2.35, 1), height_ratios=(3, 0.22 + 0.13 * len(rows), 2.5))
-    curve = figure.add_subplot(grid[0, 0])
-    near = figure.add_subplot(grid[0, 1])
-    ticks = figure.add_subplot(grid[1, 0], sharex=curve)
-    lines = figure.add_subplot(grid[2, 0], sharex=curve)
+    figure = Figure(figsize=(10.5, 7.8), dpi=150, layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1))
+    curve, ticks, lines = left.subplots(3, height_ratios=(3, 0.25 + 0.14 * len(rows), 2.5), sharex=True)
+    near, names_of_lines = right.subplots(2, height_ratios=(1.45, 1))
     tuning(result, ax=curve, criterion=criterion, marks=marks, ticks=False)
     zoom(result, ax=near, marks=marks)
-    path(alphas, coefs, names=names, chosen=best, ax=lines)
     kinks(rows, ax=ticks, chosen=best)
+    path(alphas, coefs, names=names, chosen=best, ax=lines, legend=False)
     curve.axvline(best, color=CHOSEN, lw=1.1, zorder=0.5)
-    low, high = np.exp([np.min(result.curve.theta), np.max(result.curve.theta)])
-    curve.set_xlim(low, high)
+    low, high = np.exp([np.min(curve_of(result).theta), np.max(curve_of(result).theta)])
+    curve.set_xlim(low, 1.06 * high)
     for ax in (curve, ticks):
         ax.set_xlabel("")
-        ax.tick_params(axis="x", labelbottom=False)
+    names_of_lines.axis("off")
+    names_of_lines.legend(
+        *lines.get_legend_handles_labels(),
+        title="largest coefficients there",
+        title_fontproperties={"size": 10},
+        alignment="left",
+        frameon=False,
+        fontsize=9,
+        labelcolor=TEXT,
+        loc="upper left",
+        borderaxespad=0,
+    )
     for ax, text in (
         (curve, title),
-        (near, "at the best point"),
+        (near, "around the best point"),
         (ticks, "kinks of the paths"),
-        (lines, "coefficients on all rows (standardised features)"),
+        (lines, "coefficients on all rows"),
     ):
         ax.set_title(text, loc="left", fontsize=10, color=TEXT)
-    curve.indicate_inset_zoom(near, edgecolor=TEXT, alpha=0.35, lw=0.8)
     return figure

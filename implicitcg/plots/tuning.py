@@ -47,7 +47,7 @@ def tuning(
         >>> from implicitcg.plots import tuning  # doctest: +SKIP
         >>> tuning(icg.tune(criterion, jnp.log(0.1)), criterion="CV error")  # doctest: +SKIP
     """
-    curve = _curve(result)
+    curve = curve_of(result)
     ax = axes(ax)
     theta, value, error = refined(curve)
     position = transform(theta)
@@ -98,7 +98,7 @@ def zoom(
     Returns:
         The axes.
     """
-    curve = _curve(result)
+    curve = curve_of(result)
     ax = axes(ax)
     best = float(np.asarray(result.theta))
     knots = np.asarray([] if result.knots is None else result.knots, float)
@@ -115,12 +115,14 @@ def zoom(
             ax.plot(transform(ray), result.value + slope * (ray - best), color=CHOSEN, lw=1.4, ls=(0, (5, 2)), zorder=3)
             ax.annotate(
                 f"slope {_signed(slope)}",
-                (0.03 if side == "left" else 0.97, 0.03),
+                (0.03 if side == "left" else 0.97, 0.05),
                 xycoords="axes fraction",
                 ha=side,
                 va="bottom",
-                fontsize=8,
+                fontsize=8.5,
                 color=CHOSEN,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8},
+                zorder=4,
             )
     _marks(ax, result, transform, marks, name)
     ax.set_xlim(transform(low), transform(high))
@@ -162,7 +164,8 @@ def refined(curve: Curve, theta: ArrayLike | None = None) -> tuple[NDArray, NDAr
     return theta, value[left] + slope * step + (rise - slope * gap) * (step / gap) ** 2, error
 
 
-def _curve(result: TuneResult) -> Curve:
+def curve_of(result: TuneResult) -> Curve:
+    """The curve of a search over one hyperparameter; a `ValueError` when it was over several."""
     if result.curve is None:
         raise ValueError(
             "This search was over several hyperparameters, and only a search over one has a curve to draw. Draw "
@@ -172,16 +175,17 @@ def _curve(result: TuneResult) -> Curve:
 
 
 def _half_width(best: float, knots: NDArray, curve: Curve) -> float:
-    """Far enough for three kinks on the emptier side, but between 1 and 15 per cent of the range."""
+    """Far enough to see about six other kinks, within 0.2 and 15 per cent of the range."""
     span = float(curve.theta[-1] - curve.theta[0])
-    beside = [np.sort(np.abs(side)) for side in (knots[knots < best] - best, knots[knots > best] - best)]
-    third = [side[min(2, len(side) - 1)] for side in beside if len(side)]
-    return float(np.clip(1.3 * max(third, default=0.05 * span), 0.01 * span, 0.15 * span))
+    distance = np.sort(np.abs(knots - best))
+    distance = distance[distance > 1e-9 * span]
+    wanted = 1.15 * float(distance[min(5, len(distance) - 1)]) if len(distance) else 0.05 * span
+    return float(np.clip(wanted, 0.002 * span, 0.15 * span))
 
 
 def _marks(ax: Any, result: TuneResult, transform: Transform, marks: Marks | None, name: str) -> None:
-    for (label, (x, y)), marker in zip((marks or {}).items(), "Xsd^v" * 9, strict=False):
-        ax.plot([x], [y], marker, color=PEER, ms=8, mec="white", mew=0.8, ls="none", label=label, zorder=5)
+    for (label, (x, y)), marker in zip((marks or {}).items(), "Ds^vp" * 9, strict=False):
+        ax.plot([x], [y], marker, mfc="none", mec=PEER, mew=1.6, ms=11, ls="none", label=label, zorder=5)
     best = transform(np.asarray(result.theta, float))
     ax.plot(
         [best],
