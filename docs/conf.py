@@ -71,16 +71,21 @@ PAGE = """# {title}
 
 
 def write_api_pages(app):
-    """docs/api/generated/: one page a room; the door repeats members, so its entries are not index targets."""
+    """docs/api/generated/: one page a room. What only repeats names of other rooms is no target of the index."""
     folder = HERE / "api" / "generated"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     package = import_module("implicitcg")
-    rooms = [room.name for room in pkgutil.iter_modules(package.__path__) if room.name not in HIDDEN]
-    pages = {"door": ("implicitcg", ":no-index:")} | {room: (f"implicitcg.{room}", "") for room in rooms}
+    pages = {"door": ("implicitcg", ":no-index:")}
+    for room in pkgutil.iter_modules(package.__path__):
+        if room.name in HIDDEN:
+            continue
+        module = import_module(f"implicitcg.{room.name}")
+        origins = [getattr(member, "__module__", "") or "" for member in vars(module).values()]
+        makes_its_own = any(origin.startswith(module.__name__) for origin in origins)
+        pages[room.name] = (module.__name__, "" if makes_its_own else ":no-index:")
     for page, (module, options) in pages.items():
-        text = PAGE.format(title=f"`{module}`", module=module, options=options)
-        (folder / f"{page}.md").write_text(text)
+        (folder / f"{page}.md").write_text(PAGE.format(title=f"`{module}`", module=module, options=options))
 
 
 # MathJax is copied next to the pages, so that they read without a network.
