@@ -1,0 +1,133 @@
+"""The table of cases: one row for every problem, solver and adjoint that the laws must hold for.
+
+A row maps parameters `theta` to a problem. `solvers` and `adjoints` are alternatives that must agree with the default.
+`kink` is a parameter at which the solution sits on a kink, with the elements of its conservative Jacobian there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.linear_model import Lasso
+
+import implicitcg as icg
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    name: str
+    problem: Callable[[Any], Any]
+    theta: Any
+    solvers: tuple = ()
+    adjoints: tuple = ()
+    init: Any = None
+    kink: Any = None
+    singular: Any = None
+    float32: bool = True
+
+    def solution(self, theta: Any, **options: Any) -> Any:
+        return icg.solve(self.problem(theta), init=self.init, **options)
+
+    def value(self, theta: Any, **options: Any) -> Any:
+        return self.solution(theta, **options).value
+
+
+def regression(n: int, p: int, seed: int, correlation: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    """A correlated design and a response that a few features explain."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, p))
+    for j in range(1, p):
+        X[:, j] = correlation * X[:, j - 1] + np.sqrt(1 - correlation**2) * X[:, j]
+    coefficients = np.zeros(p)
+    coefficients[:: max(p // 4, 1)] = [1.5, -2.0, 1.0, 0.7, -0.4][: len(coefficients[:: max(p // 4, 1)])]
+    return X, X @ coefficients + 0.3 * rng.standard_normal(n)
+
+
+def scikit_learn(problem: Any) -> np.ndarray:
+    """A LASSO solver that JAX cannot differentiate. Weights become column scales."""
+    X, y = problem.smooth.X, problem.smooth.y
+    if problem.smooth.fit_intercept:
+        X, y = X - X.mean(axis=0), y - y.mean()
+    alpha = np.broadcast_to(problem.penalty.alpha, X.shape[1])
+    model = Lasso(1.0, fit_intercept=False, tol=1e-14, max_iter=100_000)
+    return model.fit(X / alpha, y).coef_ / alpha
+
+
+_X, _y = regression(12, 5, seed=0)
+_X_wide, _y_wide = regression(8, 15, seed=1)
+_W = 0.35 * np.random.default_rng(2).standard_normal((4, 4))
+_U = np.random.default_rng(3).standard_normal(4)
+
+host = icg.solvers.external.HostSolver(scikit_learn)
+every_adjoint = (
+    icg.adjoints.Direct(),
+    icg.adjoints.ConjugateGradient(),
+    icg.adjoints.GMRES(),
+    icg.adjoints.MinimumNorm(),
+)
+general_adjoints = (icg.adjoints.Direct(), icg.adjoints.GMRES(), icg.adjoints.MinimumNorm())
+
+
+def duplicated(X: np.ndarray) -> np.ndarray:
+    return np.concatenate([X, X[:, :1]], axis=1)
+
+
+CASES = [
+    Case(
+        "lasso, one penalty",
+        lambda t: icg.lasso(_like(_X, t), _like(_y, t), jnp.exp(t)),
+        jnp.asarray(-1.5),
+        solvers=(host, icg.solvers.ProximalGradient()),
+        adjoints=every_adjoint,
+        singular=lambda t: icg.lasso(duplicated(_X), _y, jnp.exp(t)),
+    ),
+    Case(
+        "lasso, one penalty a feature",
+        lambda t: icg.lasso(_like(_X, t), _like(_y, t), jnp.exp(t)),
+        jnp.asarray([-1.5, -2.0, -2.5, -1.0, -0.5]),
+        solvers=(host,),
+        adjoints=every_adjoint,
+        singular=lambda t: icg.lasso(duplicated(_X), _y, jnp.append(jnp.exp(t), jnp.exp(t[0]))),
+    ),
+    Case(
+        "lasso, in its data and with an intercept",
+        lambda t: icg.lasso(t["X"], t["y"], t["alpha"], fit_intercept=True),
+        {"X": jnp.asarray(_X) + 1.0, "y": jnp.asarray(_y), "alpha": jnp.asarray(0.2)},
+        solvers=(host, icg.solvers.ProximalGradient()),
+        adjoints=every_adjoint,
+        singular=lambda t: icg.lasso(duplicated(_X), t["y"], t["alpha"], fit_intercept=True),
+    ),
+    Case(
+        "lasso, more features than samples",
+        lambda t: icg.lasso(_like(_X_wide, t), t, 0.05),
+        jnp.asarray(_y_wide),
+        solvers=(host,),
+        adjoints=every_adjoint,
+    ),
+    Case(
+        "fixed point of a ReLU layer",
+        lambda t: icg.fixed_point(lambda z, t: {"z": jax.nn.relu(t["W"] @ z["z"] + t["U"])}, t),
+        {"W": jnp.asarray(_W), "U": jnp.asarray(_U)},
+        adjoints=general_adjoints,
+        init={"z": np.zeros(4)},
+        singular=lambda t: icg.fixed_point(lambda z, t: {"z": z["z"] + 0.0 * t["U"]}, t),
+    ),
+    Case(
+        "root of a smooth system",
+        lambda t: icg.root(lambda z, a: jnp.stack([z[0] ** 2 + z[1] - a[0], jnp.exp(z[0]) - z[1] * a[1]]), t),
+        jnp.asarray([3.0, 2.0]),
+        adjoints=general_adjoints,
+        init=np.asarray([1.0, 1.0]),
+        singular=lambda t: icg.root(lambda z, a: jnp.stack([z[0] + z[1] - a[0], 2 * (z[0] + z[1] - a[0])]), t),
+    ),
+]
+
+
+def _like(array: np.ndarray, theta: Any) -> jax.Array:
+    """Constants in the dtype of the parameter, so that one row serves float32 and float64."""
+    return jnp.asarray(array, jnp.result_type(theta))
