@@ -40,6 +40,7 @@ autodoc_preserve_defaults = True
 autodoc_default_options = {"show-inheritance": True}
 python_maximum_signature_line_length = 100
 napoleon_use_rtype = False
+napoleon_use_ivar = True
 napoleon_custom_sections = ["Source"]
 
 sphinx_gallery_conf = {
