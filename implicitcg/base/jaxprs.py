@@ -114,15 +114,23 @@ def trace(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
 def run(jaxpr: Any, arguments: Sequence[Any], visit: Callable[..., list[Any]] = bind) -> list[Any]:
     """Run a program equation by equation; `visit(equation, *operands)` may do something else than run it."""
     parts = program(jaxpr)
-    values = dict(zip(parts.inputs, [*parts.consts, *arguments], strict=True))
+    start = dict(zip(parts.inputs, [*parts.consts, *arguments], strict=True))
+    return run_equations(parts.equations, start, parts.outputs, visit)
+
+
+def run_equations(
+    equations: Sequence[Any], start: dict[Any, Any], outputs: Sequence[Any], visit: Callable[..., list[Any]] = bind
+) -> list[Any]:
+    """Run some equations from the values in `start`, and return the values of `outputs`."""
+    values = dict(start)
 
     def read(atom):
         return atom.val if is_literal(atom) else values[atom]
 
-    for equation in parts.equations:
+    for equation in equations:
         results = visit(equation, *[read(atom) for atom in equation.invars])
         values.update(zip(equation.outvars, results, strict=True))
-    return [read(atom) for atom in parts.outputs]
+    return [read(atom) for atom in outputs]
 
 
 def without_constants(closed: Any) -> tuple[Any, list[Any]]:

@@ -76,9 +76,9 @@ class _Elements:
 
     def __init__(self, closed: closing.Closed, tol: float):
         self.tol = tol
-        self.arguments = closed.arguments
         self.moving = [m and i >= closed.closed_over for i, m in enumerate(closed.moving)]
-        self.linear = sites.linearise(closed.program, closed.arguments, self.moving, Reading(tol))
+        whole = sites.linearise(closed.program, closed.arguments, self.moving, Reading(tol))
+        self.linear, self.arguments, self.known = whole.at(closed.arguments)
         self.rule = selections.given(tol)
         outputs = jax.eval_shape(lambda *a: closed.rebuild(sites.jaxprs.run(closed.program, a)), *closed.arguments)
         if len(jax.tree_util.tree_leaves(outputs)) != 1:
@@ -86,8 +86,14 @@ class _Elements:
         (self.output,) = jax.tree_util.tree_leaves(outputs)
         self.inputs = [a for a, m in zip(closed.arguments, self.moving) if m]
         self.columns = sum(a.size for a in self.inputs)
-        self.records = jax.jit(self._records)
+        self._walk = jax.jit(self._records)
         self.evaluate = jax.jit(self._evaluate)
+
+    def records(self, fixed: dict[int, np.ndarray]) -> list[sites.Record]:
+        """What is chosen at each site, given some choices."""
+        if not fixed and all(record is not None for record in self.known):
+            return jax.device_get(self.known)
+        return jax.device_get(self._walk({i: jnp.asarray(w) for i, w in fixed.items()}))
 
     def _records(self, weights: dict[int, Any]) -> list[sites.Record]:
         still = [jnp.zeros_like(a) for a in self.inputs]
@@ -149,7 +155,7 @@ def _enumerate(problem: _Elements, max_elements: int, random: np.random.Generato
     reference = None
     while waiting:
         fixed = waiting.pop()
-        records = jax.device_get(problem.records({i: jnp.asarray(w) for i, w in fixed.items()}))
+        records = problem.records(fixed)
         free = [alternatives(i, site, r, problem.tol) for i, (site, r) in enumerate(zip(problem.linear.sites, records))]
         free = [a for a in free if a is not None]
         hard = next((a for a in free if a.site.kind == "index" and a.index not in fixed), None)

@@ -83,6 +83,48 @@ class Derivative:
         """What is chosen at each site, and how near its kinks are."""
         return run(self.program, [*arguments, *tangents], self.sites, self._all(weights), Manner(rule, True))[1]
 
+    def at(self, arguments: list) -> tuple[Derivative, list, list[Record | None]]:
+        """Run once what depends on no choice and no tangent (a solver, above all), and keep only the rest.
+
+        Returns the remaining program, its arguments, and the records of those sites that are already known.
+        """
+        whole = jaxprs.program(self.program)
+        later = set(whole.arguments[len(arguments) :])
+        first, second = [], []
+        for equation in whole.equations:
+            waits = equation.primitive is choice_p or any(
+                not jaxprs.is_literal(atom) and atom in later for atom in equation.invars
+            )
+            (second if waits else first).append(equation)
+            if waits:
+                later.update(equation.outvars)
+        read_later = [atom for equation in second for atom in equation.invars] + list(whole.outputs)
+        kept = list(dict.fromkeys(a for a in read_later if not jaxprs.is_literal(a) and a not in later))
+
+        @jax.jit
+        def prefix(arguments):
+            start = dict(zip(whole.inputs, [*whole.consts, *arguments]))
+            return jaxprs.run_equations(first, start, kept)
+
+        def suffix(residuals, tangents):
+            start = dict(zip(kept, residuals))
+            start |= dict(zip(whole.arguments[len(arguments) :], tangents))
+            return jaxprs.run_equations(second, start, whole.outputs)
+
+        residuals = prefix(arguments)
+        tangents = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in whole.arguments[len(arguments) :]]
+        closed, _ = jaxprs.trace(suffix, residuals, tangents)
+        free, constants = jaxprs.without_constants(closed)
+        known = dict(zip(kept, residuals))
+        found: list[Record | None] = []
+        for equation in second:
+            if equation.primitive is choice_p:
+                pair = [a.val if jaxprs.is_literal(a) else known.get(a) for a in equation.invars]
+                found.append(None if any(part is None for part in pair) else Record(*pair))
+            else:
+                found += [None] * sum(len(sites(inner)) for inner in _inner(equation))
+        return Derivative(free, self.sites, self.results), [*constants, *residuals], found
+
     def _all(self, weights: list | None) -> list:
         return [None] * len(self.sites) if weights is None else weights
 
@@ -118,10 +160,8 @@ def sites(jaxpr: Any, outer: tuple[int, ...] = (), repeated: bool = False) -> li
             found += sites(equation.params["jaxpr"], (*outer, equation.params["length"]), repeated)
         elif equation.primitive.name == "while":
             found += sites(equation.params["body_jaxpr"], outer, True)
-        elif equation.primitive.name == "cond":
-            found += [site for branch in equation.params["branches"] for site in sites(branch, outer, repeated)]
-        elif equation.primitive.name in control.CALLS or equation.primitive.name in _REMAT:
-            for inner in jaxprs.subprograms(equation):
+        else:
+            for inner in _inner(equation):
                 found += sites(inner, outer, repeated)
     return found
 
@@ -145,7 +185,7 @@ def run(
         if name == "custom_jvp_call" and manner.piece is not None:
             return manner.piece(equation, list(operands))
         handler = _HANDLERS.get(name)
-        inner = [] if handler is None else [(j, len(sites(j))) for j in _bodies(equation)]
+        inner = [(jaxpr, len(sites(jaxpr))) for jaxpr in _inner(equation)]
         total = sum(count for _, count in inner)
         if total == 0:
             return jaxprs.bind(equation, *operands)
@@ -161,10 +201,11 @@ def _take(supply: Any, count: int) -> list:
     return [next(supply) for _ in range(count)]
 
 
-def _bodies(equation: Any) -> list[Any]:
+def _inner(equation: Any) -> list[Any]:
+    """The programs inside an equation in which choices are seen; those of any other equation stay as they are."""
     if equation.primitive.name == "while":
         return [equation.params["body_jaxpr"]]
-    return list(jaxprs.subprograms(equation))
+    return list(jaxprs.subprograms(equation)) if equation.primitive.name in _HANDLERS else []
 
 
 def _inside(jaxpr, operands, mine, manner):
