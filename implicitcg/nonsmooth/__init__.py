@@ -9,3 +9,5 @@ from .ties import Seed as Seed
 from .ties import with_ties as with_ties
 from .conservative import conservative_jacobian as conservative_jacobian
 from .jacobian_set import JacobianSet as JacobianSet
+from .report import KinkReport as KinkReport
+from .report import kinks as kinks

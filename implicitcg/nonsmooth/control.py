@@ -66,7 +66,8 @@ def cond(equation: Any, operands: list, notes: list, reading: Any, evaluate: Cal
     branches = equation.params["branches"]
     moves = [note.moves for note in notes[1:]]
     if notes[0].truth is not None and len(branches) == 2:
-        index = (notes[0].truth.weight > 0.5).astype(jnp.int32)
+        truth = notes[0].truth.chosen(jaxprs.location(equation)) if reading.reporting else notes[0].truth
+        index = (truth.weight > 0.5).astype(jnp.int32)
 
     def branch(jaxpr):
         outputs = jaxprs.program(jaxpr).outputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -20,20 +21,22 @@ class Norm(NamedTuple):
     factor: Any
 
 
-def squares(equation: Any, operands: list[Any], notes: list[Any]) -> Norm | None:
+def squares(equation: Any, operands: list[Any], norms: list[Norm | None], moves: list[bool]) -> Norm | None:
     """Recognise `x * x`, `square(x)`, `x ** 2`, their sum, and a constant multiple of it."""
     name, result = equation.primitive.name, equation.outvars[0]
+    if name == "select_n" and not moves[0] and sum(moves) == 1:
+        return norms[moves.index(True)]  # a guard that does not depend on the arguments, as in `var`
     if not operands or not is_float(operands[0]) or not jnp.issubdtype(result.aval.dtype, jnp.floating):
         return None
     if name == "square" or (name == "integer_pow" and equation.params["y"] == 2):
         return Norm(operands[0], None, 1.0)
     if name == "mul" and equation.invars[0] is equation.invars[1]:
         return Norm(operands[0], None, 1.0)
-    if name == "reduce_sum" and isinstance(notes[0], Norm) and notes[0].axes is None:
-        return Norm(notes[0].of, tuple(equation.params["axes"]), notes[0].factor)
-    if name in ("div", "mul") and isinstance(notes[0], Norm) and jaxprs.is_literal(equation.invars[1]):
-        constant = operands[1]
-        return notes[0]._replace(factor=notes[0].factor * constant if name == "mul" else notes[0].factor / constant)
+    if name == "reduce_sum" and norms[0] is not None and norms[0].axes is None:
+        return Norm(norms[0].of, tuple(equation.params["axes"]), norms[0].factor)
+    if name in ("div", "mul") and norms[0] is not None and norms[0].axes is not None and not moves[1]:
+        factor = norms[0].factor * operands[1] if name == "mul" else norms[0].factor / operands[1]
+        return norms[0]._replace(factor=factor)
     return None
 
 
@@ -46,28 +49,41 @@ def euclidean(equation: Any, where: str, total: Array, note: Norm, reporting: bo
         of, name = note.of[..., None], "sqrt of a square"
     else:
         kept = [i for i in range(note.of.ndim) if i not in note.axes]
-        of = jnp.transpose(note.of, (*kept, *note.axes)).reshape(*[note.of.shape[i] for i in kept], -1)
-        name = "norm"
-
-    def value(total, of):
-        return jaxprs.bind(equation, total)[0]
+        of, name = jnp.transpose(note.of, (*kept, *note.axes)).reshape(*[note.of.shape[i] for i in kept], -1), "norm"
+    scale = jnp.broadcast_to(jnp.sqrt(jnp.asarray(note.factor, of.dtype)), jnp.shape(total))
 
     def derivative(primals, tangents):
-        (total, of), (_, dof) = primals, tangents
-        return (direction(value(total, of), of, name, where, jnp.sqrt(note.factor), reporting) * dof).sum(-1)
+        (total, of, scale), (_, dof, _) = primals, tangents
+        length = jaxprs.bind(equation, total)[0] / scale
+        return scale * (direction(length, of, name, where, jnp.nan if reporting else 0.0) * dof).sum(-1)
 
-    return piece(value, derivative)(total, of)
+    return piece(lambda total, of, scale: jaxprs.bind(equation, total)[0], derivative)(total, of, scale)
 
 
-def direction(length: Array, of: Array, name: str, where: str, scale: Any, reporting: bool = False) -> Array:
-    """`scale * of / |of|` along the last axis, an element of the ball of radius `scale` at the origin."""
-    scale = jnp.asarray(scale, of.dtype)
-    at_origin = (length == 0)[..., None]
-    safe = jnp.where(length == 0, jnp.ones_like(length), length)[..., None]
-    unit = scale * of / jnp.broadcast_to(safe / scale, of.shape)
-    nothing = jnp.nan if reporting else 0.0  # a report says what JAX does, which is to return NaN
-    unit = jnp.where(jnp.broadcast_to(at_origin, of.shape), jnp.asarray(nothing, of.dtype), unit / scale)
-    return scale * choice.choose_ball(unit, length / scale, name=name, where=where)
+def hypotenuse(equation: Any, where: str, x: Array, y: Array, reporting: bool) -> Array:
+    """`hypot(x, y)`, the norm of a pair."""
+    shape = equation.outvars[0].aval.shape
+    x, y = (jnp.broadcast_to(jnp.asarray(part), shape) for part in (x, y))
+    with jax.ensure_compile_time_eval():
+        at_origin = float(jax.grad(jnp.hypot)(0.0, 0.0)) if reporting else 0.0  # NaN or not by version of JAX
+
+    def derivative(primals, tangents):
+        length = jaxprs.bind(equation, *primals)[0]
+        pair, dpair = (jnp.stack(parts, -1) for parts in (primals, tangents))
+        return (direction(length, pair, "hypot", where, at_origin) * dpair).sum(-1)
+
+    return piece(lambda x, y: jaxprs.bind(equation, x, y)[0], derivative)(x, y)
+
+
+def direction(length: Array, of: Array, name: str, where: str, at_origin: float = 0.0) -> Array:
+    """`of / |of|` along the last axis; at the origin an element of the unit ball, `at_origin` by default.
+
+    A report says what JAX does there, which is to return NaN.
+    """
+    safe = jnp.where(length == 0, jnp.ones_like(length), length)
+    unit = of / jnp.broadcast_to(safe[..., None], of.shape)
+    empty = jnp.broadcast_to((length == 0)[..., None], of.shape)
+    return choice.choose_ball(jnp.where(empty, jnp.asarray(at_origin, of.dtype), unit), length, name=name, where=where)
 
 
 def _marked(results: list[Array], distance: Array, name: str, kind: str, where: str) -> list[Array]:

@@ -28,6 +28,11 @@ class Truth:
     name: str
     equality: bool
 
+    def chosen(self, where: str) -> Truth:
+        """The same with its weight open to choice."""
+        weight = choice.choose(self.weight, self.distance, name=self.name, where=where)
+        return dataclasses.replace(self, weight=weight)
+
     def through(self, equation: Any, operands: list[Any]) -> Truth:
         """The same after a change of shape."""
         rest = operands[1:]
@@ -40,10 +45,11 @@ SHAPE_CHANGES = {"broadcast_in_dim", "reshape", "squeeze", "transpose", "slice",
 LOGIC = {"and", "or", "not", "xor", "reduce_and", "reduce_or"}
 
 
-def compare(equation: Any, rule: str, where: str, answer: Array, x: Any, y: Any) -> Truth | None:
+def compare(equation: Any, rule: str, reporting: bool, where: str, answer: Array, x: Any, y: Any) -> Truth | None:
     """The weight of a comparison of floating-point numbers; `None` for anything else.
 
     `rule` names the function whose derivative rule is being read, or is empty. In a rule `==` only guards a division.
+    For a report the choice is noted where the answer is used, since a comparison used nowhere is no kink.
     """
     name = equation.primitive.name
     if not (is_float(x) and is_float(y)) or (rule and name in ("eq", "ne")):
@@ -56,8 +62,8 @@ def compare(equation: Any, rule: str, where: str, answer: Array, x: Any, y: Any)
     distance = jnp.abs(jnp.broadcast_to(x, shape) - jnp.broadcast_to(y, shape))
     # inf - inf: two equal infinities (padding, masks) are no kink
     distance = jnp.where(jnp.isnan(distance), jnp.inf, distance)
-    weight = choice.choose(answer.astype(dtype), distance, name=rule or f"where {COMPARISONS[name]}", where=where)
-    return Truth(weight, distance, COMPARISONS[name], name in ("eq", "ne"))
+    truth = Truth(answer.astype(dtype), distance, rule or f"where {COMPARISONS[name]}", name in ("eq", "ne"))
+    return truth if reporting and not rule else truth.chosen(where)
 
 
 def combine(equation: Any, answers: list[Any], truths: list[Truth | None]) -> Truth | None:
@@ -98,15 +104,16 @@ def select(equation: Any, where: str, tol: float, reporting: bool, truth: Truth,
     dtype = then.dtype
     spread = lambda part: jnp.broadcast_to(part, shape).astype(dtype)  # noqa: E731  (scalar condition, array branches)
     hard, soft, distance = spread(condition), spread(truth.weight), spread(truth.distance)
-    name = f"where {truth.name}"
 
     def derivative(primals, tangents):
         (hard, soft, distance, otherwise, then), (*_, dotherwise, dthen) = primals, tangents
-        weight = jnp.where(agree(then, otherwise, tol), soft, hard)
-        if reporting and not truth.equality:
-            apart = jnp.where(agree(then, otherwise, tol), jnp.inf, distance)
-            dthen = dthen * choice.report(jnp.ones_like(then), apart, name=name, kind="jump", where=where)
-        return mix(weight, dthen, dotherwise)
+        meet = agree(then, otherwise, tol)
+        if reporting:
+            soft = choice.choose(soft, jnp.where(meet, distance, jnp.inf), name=truth.name, where=where)
+            if not truth.equality:
+                apart = jnp.where(meet, jnp.inf, distance)
+                soft = soft * choice.report(jnp.ones_like(then), apart, name=truth.name, kind="jump", where=where)
+        return mix(jnp.where(meet, soft, hard), dthen, dotherwise)
 
     def value(hard, soft, distance, otherwise, then):
         return jnp.where(hard == 1, then, otherwise)

@@ -79,6 +79,8 @@ def _equation(
     if not any(note.moves for note in notes) or name == "stop_gradient":
         return jaxprs.bind(equation, *operands), [STILL] * len(equation.outvars)
     if name in control.CALLS:
+        if equation.params.get("name") == "hypot" and not reading.in_rule:
+            return [markers.hypotenuse(equation, jaxprs.location(equation), *operands, reading.reporting)], [Note()]
         (inner,) = jaxprs.subprograms(equation)
         return _evaluate(inner, operands, notes, reading, seen)
     truths = [note.truth for note in notes]
@@ -89,10 +91,10 @@ def _equation(
     if name in predicates.LOGIC and any(truth is not None for truth in truths):
         return jaxprs.bind(equation, *operands), [Note(truth=predicates.combine(equation, operands, truths))]
     if name == "convert_element_type" and truths[0] is not None:
-        return _truth_as_number(equation, operands, truths[0])
+        return _truth_as_number(equation, operands, truths[0], reading)
     if name == "select_n" and truths[0] is not None and len(operands) == 3 and is_float(operands[1]):
         return [_select(equation, operands, truths[0], reading)], [Note()]
-    squares = markers.squares(equation, operands, [note.norm for note in notes])
+    squares = markers.squares(equation, operands, [note.norm for note in notes], [note.moves for note in notes])
     if squares is not None:
         return jaxprs.bind(equation, *operands), [Note(norm=squares)]
     return _rewritten(equation, operands, notes, reading), [Note()] * len(equation.outvars)
@@ -104,7 +106,9 @@ def _comparison(equation: Any, operands: list[Any], reading: Reading, seen: dict
     if key not in seen:
         (answer,) = jaxprs.bind(equation, *operands)
         place = jaxprs.location(equation)
-        truth = predicates.compare(equation, reading.in_rule, place, jnp.asarray(answer), *operands)
+        truth = predicates.compare(
+            equation, reading.in_rule, reading.reporting, place, jnp.asarray(answer), *operands
+        )
         seen[key] = answer, truth, operands  # the operands are kept so that their identity stays theirs
     answer, truth, _ = seen[key]
     return [answer], [Note(truth=truth)]
@@ -114,10 +118,12 @@ def _identity(atom: Any, value: Any) -> Any:
     return ("literal", str(value), str(atom.aval)) if jaxprs.is_literal(atom) else id(value)
 
 
-def _truth_as_number(equation: Any, operands: list[Any], truth: Truth) -> tuple[list[Any], list[Any]]:
+def _truth_as_number(equation: Any, operands: list[Any], truth: Truth, reading: Reading) -> tuple[list[Any], list[Any]]:
     """A mask: `(x > 0) * x` takes the weight for the mask; an index of `cond` keeps it as a note."""
     dtype = equation.outvars[0].aval.dtype
     if jnp.issubdtype(dtype, jnp.floating) and not truth.equality:
+        if reading.reporting and not reading.in_rule:
+            truth = truth.chosen(jaxprs.location(equation))
         return [lax.stop_gradient(truth.weight).astype(dtype)], [STILL]
     return jaxprs.bind(equation, *operands), [Note(truth=truth)]
 

@@ -180,8 +180,9 @@ def run(
         name = equation.primitive.name
         if equation.primitive is choice_p:
             ((site, weight),) = _take(supply, 1)
-            records.append(Record(*operands))
-            return [manner.rule(site, *operands, weight)]
+            default, distance = (jnp.asarray(operand) for operand in operands)
+            records.append(Record(default, distance))
+            return [manner.rule(site, default, distance, weight)]
         if name == "custom_jvp_call" and manner.piece is not None:
             return manner.piece(equation, list(operands))
         handler = _HANDLERS.get(name)
