@@ -1,10 +1,10 @@
 """Tuning hyperparameters through the solutions of inner problems."""
 
+from .criteria import CrossValidation as CrossValidation
+from .criteria import HoldOut as HoldOut
 from .result import Curve as Curve
 from .result import Outcome as Outcome
 from .result import Stationarity as Stationarity
 from .result import Step as Step
 from .result import TuneResult as TuneResult
-from .criteria import CrossValidation as CrossValidation
-from .criteria import HoldOut as HoldOut
 from .tune import tune as tune

@@ -1,7 +1,9 @@
-"""Keeping the state of a search in a file that is always whole.
+"""Keeping the evaluations of a search in a file that is always whole.
 
-The file is written beside its place and moved there in one step, so a process that is killed at any moment leaves
-either the old state or the new one.
+A search is a deterministic function of the evaluations it makes. So the file keeps those, and to resume is to run the
+search again, with every evaluation that is in the file answered from there: it takes the same path and ends at the
+same point. The file is written beside its place and moved there in one step: a process killed at any moment leaves
+the old file or the new one, never a part.
 """
 
 from __future__ import annotations
@@ -9,63 +11,100 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 FORMAT = 1
+INTERVAL = 1.0  # seconds between writes: what a kill can cost
+LARGEST = 2**26  # bytes of warm starts that are kept; beyond, they are left out and a resumed solve starts cold
 
 
-class Checkpoint:
-    """Arrays and plain values of a search, in one `.npz` file; does nothing when `path` is `None`.
+class EvaluationLog:
+    """The evaluations of a search by theta, kept in an `.npz` file; without a `path` nothing is kept.
 
     Args:
-        path: where the state is kept.
-        identity: what the search is about (its kind and the shape of theta); a file with another one is refused.
+        path: where they are kept.
+        identity: what the search is about; a file about something else is refused.
+
+    Raises:
+        ValueError: the file at `path` is no checkpoint, or belongs to another search.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, identity: dict[str, Any]):
         self.path = None if path is None else Path(path)
         self.identity = {"format": FORMAT, **identity}
+        self._records: dict[bytes, dict[str, np.ndarray]] = {}
+        self._notes: dict[bytes, list[str]] = {}
+        self._written = time.perf_counter()
+        self._dirty = False
+        if self.path is not None and self.path.exists():
+            self._read(self.path)
 
-    def save(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        """Replace the file's state."""
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def get(self, theta: np.ndarray) -> tuple[dict[str, np.ndarray], list[str]] | None:
+        """The evaluation at `theta` and the notes it left, if it was made already."""
+        key = theta.tobytes()
+        return (self._records[key], self._notes[key]) if key in self._records else None
+
+    def put(self, theta: np.ndarray, record: dict[str, np.ndarray], notes: list[str]) -> None:
+        """Keep an evaluation; the file is brought up to date once a second, and by `flush`."""
         if self.path is None:
             return
-        meta = json.dumps({"identity": self.identity, "values": values})
-        folder = self.path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".part", dir=folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, __meta__=np.frombuffer(meta.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        self._records[theta.tobytes()] = {"theta": theta, **record}
+        self._notes[theta.tobytes()] = notes
+        self._dirty = True
+        if time.perf_counter() - self._written > INTERVAL:
+            self.flush()
 
-    def load(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The state kept, or `None` where there is none yet.
+    def flush(self) -> None:
+        """Bring the file up to date."""
+        if self.path is None or not self._dirty:
+            return
+        records = list(self._records.values())
+        names = set.intersection(*[set(record) for record in records])
+        if "roots" in names and sum(record["roots"].nbytes for record in records) > LARGEST:
+            names.remove("roots")
+        meta = json.dumps({"identity": self.identity, "notes": list(self._notes.values())})
+        arrays = {name: np.stack([record[name] for record in records]) for name in sorted(names)}
+        _replace(self.path, {"meta": np.frombuffer(meta.encode(), np.uint8), **arrays})
+        self._written, self._dirty = time.perf_counter(), False
 
-        Raises:
-            ValueError: the file is no checkpoint, or belongs to another search.
-        """
-        if self.path is None or not self.path.exists():
-            return None
+    def _read(self, path: Path) -> None:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            meta = json.loads(arrays.pop("__meta__").tobytes().decode())
-        except (OSError, ValueError, KeyError) as error:
+            meta = json.loads(arrays.pop("meta").tobytes().decode())
+            identity, notes = meta["identity"], meta["notes"]
+        except (OSError, ValueError, KeyError, EOFError) as error:
             raise ValueError(
-                f"{self.path} is not a checkpoint of `icg.tune` ({error}). Choose another path, or delete the file."
+                f"{path} is not a checkpoint of icg.tune ({error}). Choose another path, or delete the file."
             ) from error
-        if meta.get("identity") != self.identity:
+        if identity != self.identity:
+            differs = {k for k in {*identity, *self.identity} if identity.get(k) != self.identity.get(k)}
             raise ValueError(
-                f"{self.path} belongs to another search ({meta.get('identity')}, and this one is {self.identity}). "
-                "Choose another path, or delete the file to start anew."
+                f"{path} belongs to another search: {', '.join(sorted(differs))} differ. Choose another path, or "
+                "delete the file to start anew."
             )
-        return arrays, meta["values"]
+        for i, note in enumerate(notes):
+            key = arrays["theta"][i].tobytes()
+            self._records[key] = {name: values[i] for name, values in arrays.items()}
+            self._notes[key] = list(note)
+
+
+def _replace(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

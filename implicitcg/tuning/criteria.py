@@ -48,7 +48,9 @@ class AbstractCriterion(abc.ABC):
         train, test = rows
         problem = self.problem(jnp.take(X, train, axis=0), jnp.take(y, train, axis=0), theta)
         if not isinstance(problem, AbstractProblem):
-            raise TypeError(f"`model` must return a problem such as icg.lasso(...), and returned {type(problem).__name__}.")
+            raise TypeError(
+                f"`model` must return a problem such as icg.lasso(...), and returned {type(problem).__name__}."
+            )
         solution: Solution = solve(problem, init=init, throw=throw)
         loss = self.loss(predict(solution.value, jnp.take(X, test, axis=0)), jnp.take(y, test, axis=0))
         if jnp.shape(loss) != ():

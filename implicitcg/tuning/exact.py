@@ -63,7 +63,7 @@ def minimise(
     Raises:
         PathBroken: at a degenerate knot.
     """
-    sampler = _Sampler(paths, loss)
+    sampler = Sampler(paths, loss)
     c_empty = max(path.path.c_max for path in paths)
     if c_range is not None:
         return _minimise_between(sampler, *c_range, c_empty, report)
@@ -76,7 +76,7 @@ def minimise(
 
 
 def _minimise_between(
-    sampler: _Sampler, c_low: float, c_high: float, c_empty: float, report: Callable[[int, float], None]
+    sampler: Sampler, c_low: float, c_high: float, c_empty: float, report: Callable[[int, float], None]
 ) -> ExactMinimum:
     for path in sampler.paths:
         path.extend(c_low)
@@ -111,11 +111,11 @@ def _minimise_between(
     return ExactMinimum(c, here.values[0], left, right, on_kink, c_low, c_high, c_empty, kinks, grid, below, above)
 
 
-def _interior_minima(sampler: _Sampler, grid: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+def _interior_minima(sampler: Sampler, grid: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Rows `(c, below, above)` for every piece whose slope goes from negative to positive inside it.
 
-    `start` and `end` are the slopes at the two ends from within. A regula falsi (Illinois) on the slope keeps a bracket;
-    one that shrinks onto a jump of the slope is a kink of the loss itself, and is returned as the bracket.
+    `start` and `end` are the slopes at the two ends from within. Secants and bisections of the slope keep a bracket; one
+    that shrinks onto a jump of the slope is a kink of the loss itself, and is returned as the bracket.
     """
     pieces = (start < 0) & (end > 0)
     a, b = grid[:-1][pieces].copy(), grid[1:][pieces].copy()
@@ -141,7 +141,7 @@ def _interior_minima(sampler: _Sampler, grid: np.ndarray, start: np.ndarray, end
     return np.stack([c, np.where(jump, a, c), np.where(jump, b, c)], axis=1)
 
 
-class _Sampler:
+class Sampler:
     """The losses of all folds at many strengths, in float64, and their slopes."""
 
     def __init__(self, paths: list[FoldPath], loss: Loss):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
-from jax import Array
 
 from .progress import Progress
 from .result import Step
@@ -18,20 +14,12 @@ class Journal:
     """Counts solves and seconds, keeps the history, shows progress, and asks the callback whether to go on.
 
     Args:
-        unravel: turns a flat vector into the user's theta.
         progress: the display, already entered.
         callback: called with every `Step`; a true answer stops the search.
         max_solves: the budget, or `None`.
     """
 
-    def __init__(
-        self,
-        unravel: Callable[[Array], Any],
-        progress: Progress,
-        callback: Callable[[Step], Any] | None,
-        max_solves: int | None,
-    ):
-        self.unravel = unravel
+    def __init__(self, progress: Progress, callback: Callable[[Step], Any] | None, max_solves: int | None):
         self.progress = progress
         self.callback = callback
         self.max_solves = max_solves
@@ -43,7 +31,7 @@ class Journal:
 
     @property
     def seconds(self) -> float:
-        """Wall clock since the search began (in all of its runs, where it was resumed)."""
+        """Wall clock since the search began."""
         return time.perf_counter() - self._begin
 
     @property
@@ -67,27 +55,3 @@ class Journal:
         """Keep a sentence for the user, once."""
         if note not in self.notes:
             self.notes.append(note)
-
-    def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The books as arrays and plain values, for a checkpoint."""
-        from jax.flatten_util import ravel_pytree
-
-        thetas = [np.asarray(ravel_pytree(step.theta)[0]) for step in self.history]
-        lines = [
-            {k: v for k, v in dataclasses.asdict(step).items() if k != "theta"} for step in self.history
-        ]
-        arrays = {"history": np.stack(thetas)} if thetas else {}
-        return arrays, {"lines": lines, "notes": self.notes, "solves": self.solves, "seconds": self.seconds}
-
-    def unpack(self, arrays: dict[str, np.ndarray], values: dict[str, Any], dtype: Any) -> None:
-        """Take up the books of an earlier run."""
-        import jax.numpy as jnp
-
-        lines = values["lines"]
-        thetas = arrays.get("history", np.empty((0, 0)))
-        self.history = [
-            Step(theta=self.unravel(jnp.asarray(t, dtype)), **line) for t, line in zip(thetas, lines, strict=True)
-        ]
-        self.notes = list(values["notes"])
-        self.solves = int(values["solves"])
-        self._begin = time.perf_counter() - float(values["seconds"])

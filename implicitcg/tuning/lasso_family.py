@@ -171,7 +171,7 @@ def _fit(theta: np.ndarray, c: np.ndarray, step: float, tolerance: float) -> Str
         rounding = tolerance * (1 + float(np.max(np.abs(value)))) / step
         if abs(rate - np.round(rate)) <= rounding and np.round(rate) != 0:
             rate = np.round(rate)
-        line = value[0] + rate * (theta - theta[0])
-        if np.allclose(line, value, rtol=0, atol=tolerance * (1 + float(np.max(np.abs(value))))) and abs(rate) > rounding:
+        errors = value[0] + rate * (theta - theta[0]) - value
+        if np.max(np.abs(errors)) <= rounding * step and abs(rate) > rounding:
             return Strength(exponential and (c > 0).all(), float(value[0] - rate * theta[0]), float(rate))
     return None

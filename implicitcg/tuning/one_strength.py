@@ -8,8 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .exact import ExactMinimum, minimise
+from .exact import ExactMinimum, Sampler, minimise
 from .journal import Journal
+from .judge import fold_error, judge_slopes
 from .lasso_family import FoldPath, Strength
 from .losses import Loss, is_convex
 from .result import Curve, Outcome, Stationarity, TuneResult
@@ -47,7 +48,7 @@ def tune_exactly(
     found = minimise(paths, loss, c_range, report)
     theta = rebuild(float(strength.inverse(found.c)))
     value = float(found.fold_values.mean())
-    outcome, left, right, stationarity = _judge(found, strength, bounds, tol, value)
+    outcome, left, right, stationarity = _judge(found, strength, tol, value)
     journal.record(theta, value, stationarity.distance, f"best of {len(found.c_grid) - 1} pieces")
     if any(path.path.swaps for path in paths):
         journal.tell(
@@ -55,8 +56,6 @@ def tune_exactly(
             "derivative of the coefficients is not certified, and validation rows that break the dependence could "
             "be predicted in several ways."
         )
-    k = len(paths)
-    error = float(np.std(found.fold_values, ddof=1) / np.sqrt(k)) if k > 1 else float("nan")
     bound_thetas = sorted(float(t) for t in strength.inverse(np.array([found.c_low, found.c_high])))
     convex = "" if is_convex(loss) else " (the loss is not known to be convex: each piece was examined at 8 points)"
     return TuneResult(
@@ -67,7 +66,7 @@ def tune_exactly(
         history=journal.history,
         solves=journal.solves,
         seconds=journal.seconds,
-        standard_error=error,
+        standard_error=float(fold_error(found.fold_values)),
         scope="global over the range: every piece examined" + convex,
         bounds=(bound_thetas[0], bound_thetas[1]),
         curve=_curve(found, strength, paths, loss),
@@ -79,47 +78,35 @@ def tune_exactly(
 
 
 def _judge(
-    found: ExactMinimum, strength: Strength, bounds: Any, tol: float, value: float
+    found: ExactMinimum, strength: Strength, tol: float, value: float
 ) -> tuple[Outcome, float, float, Stationarity]:
     """The first-order test by theta, and the outcome that it means."""
     rate = float(strength.derivative(np.array(found.c)))
-    slopes = [found.left * rate, found.right * rate]
+    left, right = found.left * rate, found.right * rate
     if rate < 0:
-        slopes.reverse()
-    left, right = slopes
-    small = tol * max(abs(value), float(np.finfo(float).tiny))
-    straddles = left <= 0 <= right
-    distance = 0.0 if straddles else min(abs(left), abs(right))
-    kink = found.on_kink and abs(left - right) > small
-    elements = np.array([left, right]) if kink else np.array([left if abs(left) < abs(right) else right])
-    if found.c >= found.c_empty:
-        verdict = "stationary: the solution is zero here and beyond, where the criterion is flat"
-        return Outcome.flat, left, right, Stationarity(elements, distance, verdict)
-    if distance <= small:
-        if kink:
-            return Outcome.stationary_kink, left, right, Stationarity(elements, distance, "stationary at a kink")
-        return Outcome.stationary_smooth, left, right, Stationarity(elements, distance, "stationary, smooth")
-    at_lower = (found.c <= found.c_low) == (rate > 0)
-    outcome = Outcome.at_lower_end if at_lower else Outcome.at_upper_end
-    verdict = "not stationary: the criterion falls towards the end of the range"
-    return outcome, left, right, Stationarity(elements, distance, verdict)
+        left, right = right, left
+    outcome, stationarity = judge_slopes(
+        left,
+        right,
+        kink=found.on_kink,
+        flat=found.c >= found.c_empty,
+        small=tol * abs(value),
+        end=Outcome.at_lower_end if (found.c <= found.c_low) == (rate > 0) else Outcome.at_upper_end,
+    )
+    return outcome, left, right, stationarity
 
 
 def _curve(found: ExactMinimum, strength: Strength, paths: list[FoldPath], loss: Loss) -> Curve:
     """The criterion at every knot, on an even grid of theta and at the minimum."""
-    from .exact import _Sampler
-
     ends = strength.inverse(np.array([found.c_low, found.c_high]))
     even = strength.at(np.linspace(ends[0], ends[1], GRID))
     c = np.unique(np.concatenate([found.c_grid, np.clip(even, found.c_low, found.c_high), [found.c]]))
     # the derivative from the right by theta is from above by c where c grows with theta
-    samples = _Sampler(paths, loss)(c, below=strength.rate < 0)
+    samples = Sampler(paths, loss)(c, below=strength.rate < 0)
     theta = strength.inverse(c)
     order = np.argsort(theta, kind="stable")
-    k = len(paths)
-    spread = np.std(samples.values, axis=1, ddof=1) / np.sqrt(k) if k > 1 else np.full(len(c), np.nan)
     slope = samples.slopes.mean(axis=1) * strength.derivative(c)
-    return Curve(theta[order], samples.values.mean(axis=1)[order], spread[order], slope[order])
+    return Curve(theta[order], samples.values.mean(axis=1)[order], fold_error(samples.values)[order], slope[order])
 
 
 def _constant(
@@ -131,11 +118,11 @@ def _constant(
     values = np.array([float(loss(jnp.asarray(path.predictions[0]), jnp.asarray(path.target))) for path in paths])
     theta = rebuild(theta0)
     journal.tell(
-        "No feature correlates with the response (is it constant?), so every penalty gives the empty model and theta0 is "
-        "returned."
+        "No feature correlates with the response (is it constant?), so every penalty gives the empty model and theta0 "
+        "is returned."
     )
     journal.record(theta, float(values.mean()), 0.0, "constant criterion")
-    error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    error = float(fold_error(values))
     verdict = "stationary: the criterion is constant"
     return TuneResult(
         theta=theta,

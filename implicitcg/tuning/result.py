@@ -15,15 +15,15 @@ class Outcome(enum.Enum):
 
     stationary_smooth = "The hypergradient vanishes: a stationary point where the criterion is smooth."
     stationary_kink = (
-        "Zero lies in the hull of the hypergradients at a kink: a stationary point at which no single gradient vanishes."
+        "Zero lies in the hull of the hypergradients at a kink: a stationary point where no single gradient vanishes."
     )
     flat = (
-        "The criterion is constant around the best point (for a LASSO: the solution there is zero, and the best model is "
-        "the one without features). Check that the features carry signal, or look at `result.curve`."
+        "The criterion is constant around the best point (for a LASSO: the solution there is zero, and the best model "
+        "is the one without features). Check that the features carry signal, or look at `result.curve`."
     )
     at_lower_end = (
-        "The criterion is lowest at the lower end of the range and still falls there. Widen the range with `bounds=`, or "
-        "accept that the data ask for (almost) no penalty."
+        "The criterion is lowest at the lower end of the range and still falls there. Widen the range with `bounds=`, "
+        "or accept that the data ask for (almost) no penalty."
     )
     at_upper_end = (
         "The criterion is lowest at the upper end of the range and still falls there. Widen the range with `bounds=`."
@@ -33,9 +33,9 @@ class Outcome(enum.Enum):
         "raise `max_solves`, or resume from the checkpoint."
     )
     no_progress = (
-        "No step lowers the criterion any further, yet zero is not in the hull of the hypergradients found. The criterion "
-        "may be evaluated too loosely (tighten the inner solver), or have a kink that was not seen; try another start or "
-        "a looser `tol`."
+        "No step lowers the criterion any further, yet zero is not in the hull of the hypergradients found. The "
+        "criterion may be evaluated too loosely (tighten the inner solver), or have a kink that was not seen; try "
+        "another start or a looser `tol`."
     )
     inner_failure = (
         "An inner solve failed at the best point, so its value cannot be trusted. Read `result.history` for the "
@@ -150,7 +150,7 @@ class TuneResult:
             ("criterion", f"{self.value:.10g}" + _plus_minus(self.standard_error)),
             ("status", f"{self.status.name}: {self.reason}"),
             ("scope", self.scope),
-            ("stationarity", f"{self.stationarity.verdict}; distance from 0 to the hull {self.stationarity.distance:.3g}"),
+            ("stationarity", f"{self.stationarity.verdict}; 0 to the hull: {self.stationarity.distance:.3g}"),
         ]
         if self.one_sided_slopes is not None:
             left, right = self.one_sided_slopes
