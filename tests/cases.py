@@ -1,7 +1,7 @@
 """The table of cases: one row for every problem, solver and adjoint that the laws must hold for.
 
 A row maps parameters `theta` to a problem. `solvers` and `adjoints` are alternatives that must agree with the default.
-`kink` is a parameter at which the solution sits on a kink, with the elements of its conservative Jacobian there.
+`singular` maps the same parameters to a problem whose derivative must be refused.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ class Case:
     solvers: tuple = ()
     adjoints: tuple = ()
     init: Any = None
-    kink: Any = None
     singular: Any = None
-    float32: bool = True
 
     def solution(self, theta: Any, **options: Any) -> Any:
-        return icg.solve(self.problem(theta), init=self.init, **options)
+        return icg.solve(self.problem(theta), init=self.start(theta), **options)
+
+    def start(self, theta: Any) -> Any:
+        """The starting point, in the dtype of the parameters."""
+        dtype = jnp.result_type(*jax.tree.leaves(theta))
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), self.init)
 
     def value(self, theta: Any, **options: Any) -> Any:
         return self.solution(theta, **options).value

@@ -161,7 +161,7 @@ def test_a_second_call_outside_jit_compiles_nothing(case):
     solver = CountingSolver(function.default_solver(), counter)
     for step in (0.0, 1e-3):
         problem = eqx.tree_at(lambda p: p, function, jax.tree.map(lambda a, s=step: _nudged(a, s), function))
-        icg.solve(problem, solver, init=case.init)
+        icg.solve(problem, solver, init=case.start(case.theta))
     assert len(counter) == 1
 
 
@@ -178,9 +178,9 @@ def test_a_singular_system_is_refused_and_never_silent(case, fails_with):
     problem = case.singular
 
     def value(theta, **options):
-        return jnp.sum(ravel_pytree(icg.solve(problem(theta), init=case.init, **options).root)[0])
+        return jnp.sum(ravel_pytree(icg.solve(problem(theta), init=case.start(theta), **options).value)[0])
 
-    solution = icg.solve(problem(case.theta), init=case.init)
+    solution = icg.solve(problem(case.theta), init=case.start(case.theta))
     assert icg.certify(problem(case.theta), solution).verdict == "singular"
     fails_with("The derivative was refused", jax.grad(value), case.theta)
     fails_with("The derivative was refused", jax.jit(jax.grad(value)), case.theta)

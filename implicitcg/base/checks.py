@@ -9,20 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .tracing import concrete_value, concretely
+from .tracing import concrete_value, concretely, is_traced
 
 
 def floating(x: Any, name: str, dtype: Any = None) -> Array:
     """`x` as a floating-point JAX array: floats keep their dtype, integers and booleans become the default float."""
     if x is None:
         raise TypeError(f"{name} is None; an array of numbers is needed.")
-    try:
-        array = jnp.asarray(x)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name} cannot be read as an array of numbers ({type(x).__name__}): {error}. Convert text columns to "
-            "numbers or drop them."
-        ) from error
+    if not isinstance(x, jax.Array) and not is_traced(x):
+        x = np.asarray(x)  # lists, data frames: NumPy knows them all
+        if x.dtype.kind not in "fiubc":
+            raise TypeError(
+                f"{name} holds {x.dtype} entries, not numbers. Convert text columns to numbers or drop them, and "
+                "replace missing entries."
+            )
+    array = jnp.asarray(x)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise TypeError(f"{name} is complex ({array.dtype}); only real arrays are supported.")
     if dtype is not None:
