@@ -75,7 +75,7 @@ def hypotenuse(equation: Any, where: str, x: Array, y: Array, reporting: bool) -
     return piece(lambda x, y: jaxprs.bind(equation, x, y)[0], derivative)(x, y)
 
 
-def direction(length: Array, of: Array, name: str, where: str, at_origin: float = 0.0) -> Array:
+def direction(length: Array, of: Array, name: str, where: str, at_origin: float | Array = 0.0) -> Array:
     """`of / |of|` along the last axis; at the origin an element of the unit ball, `at_origin` by default.
 
     A report says what JAX does there, which is to return NaN.
@@ -83,7 +83,9 @@ def direction(length: Array, of: Array, name: str, where: str, at_origin: float 
     safe = jnp.where(length == 0, jnp.ones_like(length), length)
     unit = of / jnp.broadcast_to(safe[..., None], of.shape)
     empty = jnp.broadcast_to((length == 0)[..., None], of.shape)
-    return choice.choose_ball(jnp.where(empty, jnp.asarray(at_origin, of.dtype), unit), length, name=name, where=where)
+    unit = jnp.where(empty, jnp.asarray(at_origin, of.dtype), unit)
+    # A choice has derivative zero, but away from the origin the direction turns: keep its derivative for the Hessian.
+    return unit + (choice.choose_ball(unit, length, name=name, where=where) - lax.stop_gradient(unit))
 
 
 def _marked(results: list[Array], distance: Array, name: str, kind: str, where: str) -> list[Array]:

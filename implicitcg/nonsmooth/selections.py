@@ -46,9 +46,9 @@ def uniform(value: Any, tol: float) -> Rule:
         if site.kind == "interval":
             other = jnp.broadcast_to(v.astype(default.dtype), default.shape)
         elif site.kind == "simplex":
-            other = v * _first(where, default) + (1 - v) * _last(where, default)
+            other = v * first_of(where, default) + (1 - v) * last_of(where, default)
         elif site.kind == "index":
-            other = jnp.where(v >= 0.5, _first(where, default), _last(where, default))
+            other = jnp.where(v >= 0.5, first_of(where, default), last_of(where, default))
         elif site.kind == "order":
             other = jnp.where(v >= 0.5, default, _sorted_within(runs(distance, tol), -_places(default), default))
         else:
@@ -78,7 +78,7 @@ def scored(tol: float) -> Rule:
         if site.kind == "interval":
             other = (score > 0.5).astype(default.dtype)
         elif site.kind in ("simplex", "index"):
-            other = _first(where & (score == jnp.where(where, score, -1).max(-1, keepdims=True)), default)
+            other = first_of(where & (score == jnp.where(where, score, -1).max(-1, keepdims=True)), default)
         elif site.kind == "order":
             other = _sorted_within(runs(distance, tol), score, default)
         else:
@@ -106,12 +106,12 @@ def random_scores(places: tuple[Site, ...], key: Array) -> list[Array]:
     return [jax.random.uniform(jax.random.fold_in(key, i), site.shape, dtype) for i, site in enumerate(places)]
 
 
-def _first(mask: Array, like: Array) -> Array:
+def first_of(mask: Array, like: Array) -> Array:
     return (mask & (jnp.cumsum(mask, -1) == 1)).astype(like.dtype)
 
 
-def _last(mask: Array, like: Array) -> Array:
-    return jnp.flip(_first(jnp.flip(mask, -1), like), -1)
+def last_of(mask: Array, like: Array) -> Array:
+    return jnp.flip(first_of(jnp.flip(mask, -1), like), -1)
 
 
 def _places(like: Array) -> Array:
