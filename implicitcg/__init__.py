@@ -3,6 +3,7 @@
 from . import adjoints as adjoints
 from . import penalties as penalties
 from . import solvers as solvers
+from . import tuning as tuning
 from .base import SolveError as SolveError
 from .base import Status as Status
 from .core import AbstractProblem as AbstractProblem
@@ -13,3 +14,4 @@ from .core import solve as solve
 from .problems import fixed_point as fixed_point
 from .problems import lasso as lasso
 from .problems import root as root
+from .tuning import tune as tune

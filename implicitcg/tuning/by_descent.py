@@ -10,7 +10,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ..nonsmooth import conservative_jacobian
-from ..nonsmooth.hull import nearest_to_origin
+from ..nonsmooth.hull import distinct, nearest_to_origin
 from .descent import Descended, descend
 from .journal import Journal
 from .judge import fold_error
@@ -47,15 +47,17 @@ def tune_by_descent(
     theta = unravel(jnp.asarray(end.point.theta, oracle.dtype))
     small = tol * max(abs(end.point.value), 1e-3 * abs(start.value), np.finfo(float).tiny)
     end = _with_exact_elements(oracle, end, small)
+    size = float(np.max(np.abs(end.elements), initial=0.0))
+    elements = end.elements[distinct(end.elements, 1e-5 * size)]
     outcome, verdict = _judge(end, small, journal)
     one_sided = None
     if end.point.theta.size == 1:
-        one_sided = (float(end.elements.min()), float(end.elements.max()))
+        one_sided = (float(elements.min()), float(elements.max()))
     return TuneResult(
         theta=theta,
         value=end.point.value,
         status=outcome,
-        stationarity=Stationarity(end.elements.squeeze(1) if one_sided else end.elements, end.distance, verdict, False),
+        stationarity=Stationarity(elements.squeeze(1) if one_sided else elements, end.distance, verdict, False),
         history=journal.history,
         solves=journal.solves,
         seconds=journal.seconds,

@@ -12,7 +12,7 @@ from .journal import Journal
 from .judge import fold_error, judge_slopes
 from .oracle import FoldOracle, Point
 from .result import Curve, Outcome, TuneResult
-from .search_1d import COARSE, SPAN, Search, find_range, search
+from .search_1d import COARSE, SPAN, Evaluate, Search, find_range, search
 
 
 def tune_by_solves(
@@ -50,7 +50,7 @@ def tune_by_solves(
 
 
 def _range(
-    evaluate: Callable[[float, Point | None], Point],
+    evaluate: Evaluate,
     theta0: float,
     bounds: tuple[float, float] | None,
     journal: Journal,

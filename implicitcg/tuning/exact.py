@@ -114,8 +114,8 @@ def _minimise_between(
 def _interior_minima(sampler: Sampler, grid: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Rows `(c, below, above)` for every piece whose slope goes from negative to positive inside it.
 
-    `start` and `end` are the slopes at the two ends from within. Secants and bisections of the slope keep a bracket; one
-    that shrinks onto a jump of the slope is a kink of the loss itself, and is returned as the bracket.
+    `start` and `end` are the slopes at the two ends from within. Secants and bisections of the slope keep a bracket;
+    one that shrinks onto a jump of the slope is a kink of the loss itself, and is returned as the bracket.
     """
     pieces = (start < 0) & (end > 0)
     a, b = grid[:-1][pieces].copy(), grid[1:][pieces].copy()

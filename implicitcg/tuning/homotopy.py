@@ -211,5 +211,6 @@ class LassoPath:
     def _check(self, h0: np.ndarray, h1: np.ndarray) -> None:
         """Whether `|h_j| <= c v_j` still holds at the present knot, up to rounding."""
         excess = np.abs(h0 + self.c * h1) - self.c * self.v
-        if np.max(excess, initial=0.0) > 1e-8 * self.c_max * max(1.0, float(self.v.max())):
+        rounding = 1e-14 * np.linalg.norm(self.X, axis=0) * np.linalg.norm(self.y) / self.n
+        if np.any(excess > 1e-8 * self.c_max * max(1.0, float(self.v.max())) + rounding):
             raise PathBroken(self.c, "the optimality conditions fail there (nearly dependent columns)")

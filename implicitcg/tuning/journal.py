@@ -24,7 +24,7 @@ class Journal:
         self.callback = callback
         self.max_solves = max_solves
         self.history: list[Step] = []
-        self.notes: list[str] = []
+        self._notes: dict[str, tuple[str, int]] = {}
         self.solves = 0
         self.stopped = False
         self._begin = time.perf_counter()
@@ -51,7 +51,15 @@ class Journal:
         if self.callback is not None and self.callback(step):
             self.stopped = True
 
-    def tell(self, note: str) -> None:
-        """Keep a sentence for the user, once."""
-        if note not in self.notes:
-            self.notes.append(note)
+    def tell(self, note: str, where: str = "") -> None:
+        """Keep a sentence for the user; where it comes again, it is counted."""
+        first, times = self._notes.get(note, (where, 0))
+        self._notes[note] = (first, times + 1)
+
+    @property
+    def notes(self) -> list[str]:
+        """The sentences kept, with where they came first and how often."""
+        return [
+            note + (f" ({where}{f', {times} times' if times > 1 else ''})" if where else "")
+            for note, (where, times) in self._notes.items()
+        ]

@@ -80,7 +80,7 @@ class AbstractOracle(abc.ABC):
         else:
             record, notes = known
         for note in notes:
-            self.journal.tell(note)
+            self.journal.tell(note, f"first at theta = {_show(flat)}")
         self.journal.spend(self.solves, stage, best)
         return Point(
             flat.astype(np.float64), record["values"], record["gradients"], record.get("roots"), bool(record["usable"])
@@ -134,10 +134,10 @@ class FoldOracle(AbstractOracle):
             roots.append(np.asarray(root))
             if int(np.asarray(status._value)) != 0:
                 usable = False
-                notes.append(f"An inner solve failed at theta = {_show(flat)}: {Status[status]}")
+                notes.append(f"An inner solve failed. {Status[status]}")
             elif not np.isfinite(values[-1]):
                 usable = False
-                notes.append(f"The loss is not finite at theta = {_show(flat)}; the search keeps away from there.")
+                notes.append("The loss is not finite at some thetas; the search keeps away from there.")
             elif not np.isfinite(gradients[-1]).all():
                 notes.append(
                     "Some derivatives were refused: an inner solution is not unique, or its linear system is singular "
@@ -193,12 +193,12 @@ class FunctionOracle(AbstractOracle):
             value, gradient = self._program(jnp.asarray(flat))
             values, gradients = np.asarray(value, np.float64)[None], np.asarray(gradient, np.float64)[None]
         except (SolveError, jax.errors.JaxRuntimeError) as error:
-            notes.append(f"The criterion failed at theta = {_show(flat)}: {_first_sentences(error)}")
+            notes.append(f"The criterion failed. {_first_sentences(error)}")
             values, gradients = np.full(1, np.nan), np.full((1, len(flat)), np.nan)
         usable = bool(np.isfinite(values).all() and np.isfinite(gradients).all())
         if not usable and not notes:
-            what = "its gradient" if np.isfinite(values).all() else "the criterion"
-            notes.append(f"At theta = {_show(flat)} {what} is not finite; the search keeps away from there.")
+            what = "the gradient" if np.isfinite(values).all() else "the criterion"
+            notes.append(f"At some thetas {what} is not finite; the search keeps away from there.")
         return {"values": values, "gradients": gradients, "usable": np.asarray(usable)}, notes
 
 

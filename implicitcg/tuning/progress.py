@@ -30,7 +30,7 @@ class Progress:
             columns: list[Any] = [SpinnerColumn(), TextColumn("tuning"), TextColumn("{task.description}")]
             if self.total is not None:
                 columns.append(BarColumn(bar_width=20))
-            self._bar = Bar(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+            self._bar = Bar(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=sys.stderr.isatty())
             self._bar.start()
             self._task = self._bar.add_task("compiling", total=self.total)
         return self

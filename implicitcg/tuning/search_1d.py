@@ -114,7 +114,8 @@ def search(
     Args:
         evaluate: the criterion at a theta, warm-started from a point.
         points: points known already.
-        low: the lower end of the range; high: the upper end.
+        low: the lower end of the range.
+        high: the upper end of the range.
         downwards: whether weak penalties are at the low end, where the path then ends.
         extend: whether the range may grow there, by half of four decades at a time, three times at most, while the
             best point is its end.

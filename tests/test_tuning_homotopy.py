@@ -1,0 +1,78 @@
+"""The exact path of the LASSO, against formulas, scikit-learn's LARS, and its own optimality conditions."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import lars_path
+
+from implicitcg.tuning.homotopy import LassoPath
+
+
+def data(seed, n=30, p=8):
+    random = np.random.default_rng(seed)
+    return random.standard_normal((n, p)), random.standard_normal(n)
+
+
+def gaps_along(path, knots):
+    """Duality gaps at the knots and in the middle of every piece."""
+    middles = [(a, (a.c + b.c) / 2) for a, b in zip(knots, knots[1:], strict=False)]
+    at_knots = [path.gap(knot.coef, knot.c) for knot in knots]
+    return np.array(at_knots + [path.gap(path.solution(c, knot), c) for knot, c in middles])
+
+
+def test_the_worked_example_has_its_two_knots_and_three_pieces():
+    """X^T X = [[1, .5], [.5, 1]], X^T y = (2, 1.75): knots at 2 and 1.5, one-sided derivatives (-1, 0), (-2/3, -2/3)."""
+    X = np.linalg.cholesky([[1, 0.5], [0.5, 1]]).T
+    y = np.linalg.solve(X.T, [2, 1.75])
+    path = LassoPath(X, y, np.ones(2), False)
+    knots = path.advance(0.5 / 2)  # the scaling 1/(2n) makes c half of the penalty of the example
+    assert [knot.c for knot in knots] == pytest.approx([1, 0.75, 0.25], abs=1e-14)
+    assert [knot.kink for knot in knots] == [True, True, False]
+    np.testing.assert_allclose(knots[1].coef, [0.5, 0], atol=1e-14)
+    np.testing.assert_allclose(knots[0].direction / 2, [-1, 0], atol=1e-14)
+    np.testing.assert_allclose(knots[1].direction / 2, [-2 / 3, -2 / 3], atol=1e-14)
+    np.testing.assert_allclose(knots[2].coef, [1.5 - 1 / 3, 1 - 1 / 3], atol=1e-14)
+
+
+@pytest.mark.parametrize(("n", "p"), [(30, 8), (12, 40)])
+def test_knots_are_those_of_least_angle_regression(n, p):
+    X, y = data(1, n, p)
+    path = LassoPath(X, y, np.ones(p), True)
+    knots = [knot.c for knot in path.advance(1e-3 * path.c_max) if knot.kink]
+    reference, _, _ = lars_path(X - X.mean(0), y - y.mean(), method="lasso", alpha_min=1e-3 * path.c_max)
+    np.testing.assert_allclose(knots, reference[: len(knots)], rtol=1e-9)
+
+
+def test_walking_in_two_stages_finds_the_same_knots():
+    X, y = data(2)
+    once, twice = (LassoPath(X, y, np.ones(8), True) for _ in range(2))
+    whole = [knot.c for knot in once.advance(1e-4) if knot.kink]
+    parts = [knot.c for knot in twice.advance(0.1) + twice.advance(1e-4) if knot.kink]
+    assert whole == parts
+
+
+def test_weights_scale_the_bounds_and_a_zero_weight_leaves_a_feature_unpenalised():
+    X, y = data(3)
+    weights = np.array([0, 1, 2, 0.5, 1, 1, 3, 1.0])
+    path = LassoPath(X, y, weights, True)
+    knots = path.advance(1e-3 * path.c_max)
+    assert knots[0].coef[0] != 0
+    assert np.max(np.abs(np.delete(knots[0].coef, 0))) == 0
+    assert gaps_along(path, knots).max() < 1e-12
+
+
+def test_duplicated_and_dependent_columns_are_exchanged_at_the_knots_and_every_piece_stays_optimal():
+    X, y = data(4)
+    mixed = np.concatenate([X, X[:, :1], 2 * X[:, 1:2], X[:, 2:3] + X[:, 3:4], np.ones((30, 1))], axis=1)
+    mixed /= np.linalg.norm(mixed, axis=0)
+    path = LassoPath(mixed, y, np.ones(12), True)
+    knots = path.advance(1e-4 * path.c_max)
+    assert gaps_along(path, knots).max() < 1e-11
+    assert len(path.active) <= 8
+
+
+def test_a_response_without_correlation_has_an_empty_path():
+    X, _ = data(5)
+    path = LassoPath(X, np.full(30, 3.7), np.ones(8), True)
+    assert path.c_max == 0
+    (knot,) = path.advance(0.0)
+    assert not knot.coef.any()
