@@ -18,14 +18,19 @@ class Status(eqxi.Enumeration):  # pyright: ignore
         "so its derivative means nothing. Try a larger `max_steps`, a looser `tolerance`, float64 "
         "(`jax.config.update('jax_enable_x64', True)`), or scale the data so that its columns have similar norms."
     )
+    diverged = (
+        "The iteration diverged or produced non-finite numbers. Try a damped solver, another starting point (`init`), "
+        "or check that the map has a fixed point at all."
+    )
     over_capacity = (
         "More coordinates are active at the solution than the solver has room for. Raise `capacity` on the solver, "
         "or increase the penalty."
     )
     not_unique = (
-        "The solution is not unique: some unpenalised coordinates are linearly dependent on the active ones (for a "
-        "LASSO with alpha = 0: more features than samples, or collinear columns). A derivative of 'the' solution does "
-        "not exist. Use a positive penalty, drop collinear columns, or add a ridge term."
+        "The solution is not unique: the objective is flat along a direction that penalty and constraints leave free "
+        "(a LASSO with alpha = 0 and collinear columns or more features than samples; a quadratic program with singular "
+        "P). A derivative of 'the' solution does not exist. Use a positive penalty, drop collinear columns, or add a "
+        "small ridge."
     )
     singular = (
         "The derivative was refused: the linear system of the implicit function theorem is singular here, for at "
@@ -45,10 +50,6 @@ class Status(eqxi.Enumeration):  # pyright: ignore
     unbounded = (
         "The problem is unbounded below: its objective decreases for ever along a feasible direction. Check the sign "
         "of the objective, or add bounds."
-    )
-    diverged = (
-        "The iteration diverged or produced non-finite numbers. Try a damped solver, another starting point (`init`), "
-        "or check that the map has a fixed point at all."
     )
     non_finite_input = (
         "The problem's data contain NaN or infinite entries. Find them with `jnp.isfinite(...)`; drop or impute the "

@@ -16,6 +16,7 @@ from jaxtyping import Float, PyTree
 from ..base.checks import matching_structure
 from ..linear import AbstractFace, BucketedFactor, Everything
 from .certificate import Certificate
+from .vertices import vertex_certificate
 
 Z = TypeVar("Z")
 
@@ -111,8 +112,6 @@ class AbstractProblem(eqx.Module, Generic[Z]):
 
         The default enumerates the elements at the kinks of `residual` and compares their determinants.
         """
-        from .vertices import vertex_certificate
-
         return vertex_certificate(self.residual, z, residual, tolerance)
 
 

@@ -1,0 +1,124 @@
+"""Quadratic programs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import ArrayLike, Float
+
+from ..base import kink_tolerance
+from ..base.checks import floating, matching_dtype, require_finite
+from ..core import AbstractProblem, AbstractSolver, Linearisation
+from ..nonsmooth import positive_part
+from ..solvers import InteriorPoint
+
+
+class KKT(NamedTuple):
+    """The unknown of a QP: the point `x`, the multipliers `y` of the equalities, and `v = slack - multiplier`."""
+
+    x: Float[Array, " n"]
+    y: Float[Array, " e"]
+    v: Float[Array, " m"]
+
+
+class QP(AbstractProblem[KKT]):
+    """`min 1/2 x^T P x + q^T x` subject to `A x = b`, `G x <= h`; build it with `icg.qp`.
+
+    Slack and multiplier of an inequality are the two parts of one number `v_i`: `s = max(v, 0)`, `z = max(-v, 0)`. The
+    optimality system is then the equation
+
+        P x + q + A^T y + G^T (max(v, 0) - v) = 0,   A x - b = 0,   G x + max(v, 0) - h = 0,
+
+    whose kinks `v_i = 0` are the weakly active constraints. Tie rule: such a constraint is inactive.
+    """
+
+    P: Float[Array, "n n"]
+    q: Float[Array, " n"]
+    A: Float[Array, "e n"]
+    b: Float[Array, " e"]
+    G: Float[Array, "m n"]
+    h: Float[Array, " m"]
+
+    def residual(self, z: KKT) -> KKT:
+        """The optimality system."""
+        slack = positive_part(z.v, tie=1.0)
+        stationarity = self.P @ z.x + self.q + self.A.T @ z.y + self.G.T @ (slack - z.v)
+        return KKT(stationarity, self.A @ z.x - self.b, self.G @ z.x + slack - self.h)
+
+    def unknown(self, x: Array, y: Array, v: Array) -> KKT:
+        """The unknown with these parts."""
+        return KKT(x, y, v)
+
+    def initial(self) -> KKT:
+        """Zeros; the interior point method makes its own start."""
+        return KKT(jnp.zeros_like(self.q), jnp.zeros_like(self.b), jnp.zeros_like(self.h))
+
+    def present(self, z: KKT) -> tuple[Array, tuple[Array, Array]]:
+        """`x`, and the multipliers `(y, z)`."""
+        return z.x, (z.y, positive_part(-z.v, tie=0.0) + 0.0)  # the sum turns -0 into 0
+
+    def linearise(self, z: KKT, memory: Any = None) -> Linearisation:
+        """As for every equation, at a point whose weakly active constraints are exactly on their kink."""
+        scale = kink_tolerance(z.v.dtype) * (1 + jnp.max(jnp.abs(z.v), initial=0.0))
+        return super().linearise(z._replace(v=jnp.where(jnp.abs(z.v) <= scale, 0, z.v)), memory)
+
+    def default_solver(self) -> AbstractSolver:
+        """An interior point method with a polish."""
+        return InteriorPoint()
+
+
+def qp(
+    P: Float[ArrayLike, "n n"],
+    q: Float[ArrayLike, " n"],
+    A: Float[ArrayLike, "e n"] | None = None,
+    b: Float[ArrayLike, " e"] | None = None,
+    G: Float[ArrayLike, "m n"] | None = None,
+    h: Float[ArrayLike, " m"] | None = None,
+) -> QP:
+    """The quadratic program `min_x 1/2 x^T P x + q^T x` subject to `A x = b` and `G x <= h`.
+
+    Args:
+        P: symmetric positive semidefinite `(n, n)`; its symmetric part is used.
+        q: `(n,)`.
+        A: equality constraints `(e, n)` and `b: (e,)`, both or neither.
+        b: see `A`.
+        G: inequality constraints `(m, n)` and `h: (m,)`, both or neither.
+        h: see `G`.
+
+    Returns:
+        A problem for `icg.solve`: its value is `x`, its dual `(y, z)` with `P x + q + A^T y + G^T z = 0`, `z >= 0`.
+
+    Raises:
+        ValueError: wrong shapes or non-finite data, by name. Infeasible, unbounded and not unique are statuses.
+
+    Example:
+        >>> import jax.numpy as jnp, implicitcg as icg
+        >>> project = lambda u: icg.solve(icg.qp(jnp.eye(2), -u, G=-jnp.eye(2), h=jnp.zeros(2))).value
+        >>> project(jnp.array([1.0, -2.0]))
+        Array([1., 0.], dtype=float32)
+
+    Source: Amos, Kolter, OptNet, ICML 2017, for the derivative at strict complementarity; Bolte, Pauwels,
+    Silveti-Falls, 2024, for the conservative one.
+    """
+    given: dict[str, Any] = {"P": P, "q": q, "A": A, "b": b, "G": G, "h": h}
+    for matrix, vector in (("A", "b"), ("G", "h")):
+        if (given[matrix] is None) != (given[vector] is None):
+            raise ValueError(f"{matrix} and {vector} belong together: give both or neither.")
+    arrays = {name: floating(value, name) for name, value in given.items() if value is not None}
+    arrays = dict(zip(arrays, matching_dtype(*arrays.values()), strict=True))
+    n = arrays["q"].shape[0] if arrays["q"].ndim == 1 else -1
+    empty = {"A": jnp.zeros((0, n), arrays["q"].dtype), "b": jnp.zeros(0, arrays["q"].dtype)} if n > 0 else {}
+    empty |= {"G": empty["A"], "h": empty["b"]} if empty else {}
+    data = {**empty, **arrays}
+    if n <= 0:
+        raise ValueError(f"q has shape {arrays['q'].shape}; a vector of shape (n,) with n > 0 is needed.")
+    rows = {"A": data["b"].shape[0] if data["b"].ndim else -1, "G": data["h"].shape[0] if data["h"].ndim else -1}
+    for name, shape in {"P": (n, n), "A": (rows["A"], n), "b": (rows["A"],), "G": (rows["G"], n), "h": (rows["G"],)}.items():
+        if data[name].shape != shape:
+            raise ValueError(f"{name} has shape {data[name].shape}; with q of shape ({n},) it must have shape {shape}.")
+    for name, array in data.items():
+        require_finite(array, name)
+    P = (data["P"] + data["P"].T) / 2
+    return QP(P, data["q"], data["A"], data["b"], data["G"], data["h"])
