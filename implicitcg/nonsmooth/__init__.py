@@ -26,3 +26,5 @@ from .primitives import sort as sort
 from .primitives import where_positive as where_positive
 from .spectral import psd_part as psd_part
 from .spectral import spectral as spectral
+from .check import ConservativeCheck as ConservativeCheck
+from .check import check_conservative as check_conservative

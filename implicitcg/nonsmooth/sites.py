@@ -180,7 +180,8 @@ def run(
         name = equation.primitive.name
         if equation.primitive is choice_p:
             ((site, weight),) = _take(supply, 1)
-            default, distance = (jnp.asarray(operand) for operand in operands)
+            # like the primitive itself, whatever stands for it has derivative zero
+            default, distance = (lax.stop_gradient(jnp.asarray(operand)) for operand in operands)
             records.append(Record(default, distance))
             return [manner.rule(site, default, distance, weight)]
         if name == "custom_jvp_call" and manner.piece is not None:
