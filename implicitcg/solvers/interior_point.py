@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.linalg import lu_factor, lu_solve
@@ -56,7 +57,10 @@ class InteriorPoint(AbstractSolver):
 
         def step(state: _State) -> _State:
             moved = _predictor_corrector(problem, state.point)
-            return _State(moved, _error(problem, moved), state.steps + 1)
+            error = _error(problem, moved)
+            # a step that overflows ends the search, and the last finite point tells the ray it was on
+            kept = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(error), new, old), moved, state.point)
+            return _State(kept, error, state.steps + 1)
 
         state = lax.while_loop(unfinished, step, state)
         point = state.point
@@ -64,9 +68,9 @@ class InteriorPoint(AbstractSolver):
         polished = Newton(max_steps=20).run(problem, reached)
         status = polished.status
         # judged by the rays of the interior point phase: far out, a residual is small beside the iterate and means nothing
-        failed = (status != Status.converged) | (state.error > 1e3 * tolerance)
-        status = Status.where(failed, Status.not_converged, status)
-        status = Status.where(failed & _infeasible(problem, point), Status.infeasible, status)
+        failed = (status != Status.converged) | ~(state.error <= 1e3 * tolerance)
+        status = Status.where(failed & (status == Status.converged), Status.not_converged, status)
+        status = Status.where(failed & _infeasible(problem, point.x, failed), Status.infeasible, status)
         status = Status.where(failed & _unbounded(problem, point), Status.unbounded, status)
         status = Status.where(~failed & ~_unique(problem, polished.z), Status.not_unique, status)
         return Found(polished.z, status, state.steps + polished.iterations)
@@ -153,13 +157,41 @@ def _length(v: Array, dv: Array) -> Float[Array, ""]:
     return jnp.minimum(1, jnp.min(ratios, initial=jnp.inf))
 
 
-def _infeasible(problem: Any, point: _Point) -> Bool[Array, ""]:
-    """Farkas: `A^T y + G^T z = 0`, `z >= 0`, `b^T y + h^T z < 0`, to `eps^{1/3}` of the ray's size."""
-    size = jnp.linalg.norm(jnp.concatenate([point.y, point.z]))
-    y, z = point.y / size, point.z / size
-    slope = problem.b @ y + problem.h @ z
-    bend = jnp.max(jnp.abs(problem.A.T @ y + problem.G.T @ z), initial=0.0)
-    return (slope < 0) & (bend <= _loose(size) * jnp.abs(slope))
+def _infeasible(problem: Any, x: Array, wanted: Array) -> Bool[Array, ""]:
+    """Whether the least violation `min_x ||A x - b||^2 + ||max(G x - h, 0)||^2` is positive; looked for if `wanted`.
+
+    At the minimum the violations `y = A x - b`, `z = max(G x - h, 0)` satisfy `A^T y + G^T z = 0` and
+    `b^T y + h^T z = -||(y, z)||^2`: by Farkas' lemma they prove infeasibility. Found by semismooth Newton from `x`.
+    """
+    A, G = problem.A, problem.G
+    rounding = float(jnp.finfo(x.dtype).eps)
+
+    def violations(x: Array) -> Array:
+        return jnp.concatenate([A @ x - problem.b, jnp.maximum(G @ x - problem.h, 0)])
+
+    def gradient(x: Array) -> Array:
+        v = violations(x)
+        return A.T @ v[: A.shape[0]] + G.T @ v[A.shape[0] :]
+
+    def proved(x: Array) -> Array:
+        return jnp.max(jnp.abs(gradient(x)), initial=0.0) <= rounding**0.5 * jnp.linalg.norm(violations(x))
+
+    def step(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, steps = state
+        violated = jnp.where((G @ x > problem.h)[:, None], G, 0)
+        matrix = A.T @ A + violated.T @ violated
+        ridge = 1e3 * rounding * (1 + jnp.trace(matrix)) * jnp.eye(x.shape[0], dtype=x.dtype)
+        d = -jnp.linalg.solve(matrix + ridge, gradient(x))
+        lengths = 0.5 ** jnp.arange(20, dtype=x.dtype)
+        sizes = jax.vmap(lambda t: jnp.linalg.norm(violations(x + t * d)))(lengths)
+        return x + lengths[jnp.argmin(sizes)] * d, steps + 1
+
+    def unfinished(state: tuple[Array, Array]) -> Array:
+        return wanted & ~proved(state[0]) & (state[1] < 100)
+
+    x, _ = lax.while_loop(unfinished, step, (x, jnp.zeros((), jnp.int32)))
+    data = jnp.concatenate([problem.b, problem.h, jnp.ones(1, x.dtype)])
+    return proved(x) & (jnp.linalg.norm(violations(x)) > rounding**0.5 * jnp.max(jnp.abs(data)))
 
 
 def _unbounded(problem: Any, point: _Point) -> Bool[Array, ""]:
