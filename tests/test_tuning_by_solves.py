@@ -47,7 +47,7 @@ def grid():
 def test_the_best_point_is_below_a_fine_grid_of_the_range_it_found(result, grid):
     values = grid(*result.bounds)
     assert result.value <= values.min() * (1 + 1e-9)
-    assert result.value == pytest.approx(values.min(), rel=1e-5)
+    assert result.value == pytest.approx(values.min(), rel=1e-4)  # the grid misses the kink by its step times the slope
     assert result.solves < 1000
 
 
@@ -82,5 +82,9 @@ def test_failed_inner_solves_are_avoided_and_told():
     assert np.isfinite(told.value)
     assert float(told.theta) >= -3.0
     assert any("An inner solve failed" in note and "NaN" in note for note in told.notes)
+
+
+def test_a_criterion_that_can_be_evaluated_nowhere_raises_with_the_reason():
+    criterion = HoldOut(lambda t: model(X[:8], y[:8], t), X[8:], y[8:], lambda p, t: jnp.sum(p - t) * jnp.nan)
     with pytest.raises(RuntimeError, match="could not be evaluated anywhere"):
-        tune(HoldOut(fragile, X[8:], y[8:]), 0.0, max_solves=10, bounds=(-6.0, -5.0))
+        tune(criterion, 0.0, max_solves=10, bounds=(-6.0, -5.0))

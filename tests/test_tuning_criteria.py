@@ -56,19 +56,17 @@ def test_the_slope_is_that_of_differences():
 def test_predictions_add_an_intercept_where_there_is_one():
     features, coef = jnp.eye(2), jnp.array([1.0, 2.0])
     np.testing.assert_array_equal(losses.predict(coef, features), [1, 2])
-    np.testing.assert_array_equal(losses.predict(icg.penalties.LinearModel(coef, jnp.asarray(0.5)), features), [1.5, 2.5])
+    with_intercept = icg.penalties.LinearModel(coef, jnp.asarray(0.5))
+    np.testing.assert_array_equal(losses.predict(with_intercept, features), [1.5, 2.5])
     with pytest.raises(TypeError, match="one for each column"):
         losses.predict(jnp.ones(3), features)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("squared", 2.5), ("absolute", 1.5), ("huber", 1.0), ("hinge", 2.5)], ids=lambda part: part
+    ("name", "value"), [("squared", 2.5), ("absolute", 1.5), ("huber", 1.0), ("hinge", 1.0)], ids=str
 )
 def test_losses_are_means_over_samples(name, value):
-    assert float(losses.named(name)(jnp.array([2.0, 0.0]), jnp.array([0.0, 1.0]) * 1)) == pytest.approx(
-        {"squared": 2.5, "absolute": 1.5, "huber": 1.0, "hinge": 1.0}[name]
-    )
-    del value
+    assert float(losses.named(name)(jnp.array([2.0, 0.0]), jnp.array([0.0, 1.0]))) == pytest.approx(value)
 
 
 def test_the_logistic_loss_is_that_of_the_label_times_the_score():

@@ -1,5 +1,7 @@
 """The exact path of the LASSO, against formulas, scikit-learn's LARS, and its own optimality conditions."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.linear_model import lars_path
@@ -14,13 +16,13 @@ def data(seed, n=30, p=8):
 
 def gaps_along(path, knots):
     """Duality gaps at the knots and in the middle of every piece."""
-    middles = [(a, (a.c + b.c) / 2) for a, b in zip(knots, knots[1:], strict=False)]
+    middles = [(a, (a.c + b.c) / 2) for a, b in pairwise(knots)]
     at_knots = [path.gap(knot.coef, knot.c) for knot in knots]
     return np.array(at_knots + [path.gap(path.solution(c, knot), c) for knot, c in middles])
 
 
 def test_the_worked_example_has_its_two_knots_and_three_pieces():
-    """X^T X = [[1, .5], [.5, 1]], X^T y = (2, 1.75): knots at 2 and 1.5, one-sided derivatives (-1, 0), (-2/3, -2/3)."""
+    """X^T X = [[1, .5], [.5, 1]], X^T y = (2, 1.75): knots at 2 and 1.5, slopes (-1, 0), (-2/3, -2/3)."""
     X = np.linalg.cholesky([[1, 0.5], [0.5, 1]]).T
     y = np.linalg.solve(X.T, [2, 1.75])
     path = LassoPath(X, y, np.ones(2), False)

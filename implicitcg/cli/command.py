@@ -7,12 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-import equinox as eqx
 import jax
 import numpy as np
 from rich.console import Console
 
-from ..base import SolveError
 from . import document
 from .arguments import parser
 from .datasets import Data, bundled, check_for_fit, from_csv
@@ -43,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_tune(arguments) if arguments.command == "tune" else run_predict(arguments)
     except Mistake as mistake:
         return _complain(arguments, str(mistake), BAD_INPUT)
-    except (SolveError, eqx.EquinoxRuntimeError) as failure:
+    except RuntimeError as failure:  # a SolveError, or its text in the error that JAX raises from compiled code
         return _complain(arguments, f"the solver failed. {failure}", FAILED)
     except KeyboardInterrupt:
         return _complain(arguments, "interrupted; nothing was written.", INTERRUPTED)
@@ -75,6 +73,8 @@ def run_tune(arguments: argparse.Namespace) -> int:
     # an application may choose the precision; the context leaves JAX's configuration as it was
     with jax.enable_x64(not arguments.float32):
         fit = tuned(model, X, y, splits, progress=chatty and errors.is_terminal)
+    if not fit.search.converged:
+        _tell(errors, f"warning: {fit.search.reason}")
     peer = lasso_cv(X, y, splits) if arguments.compare else None
     stored = document.document(
         data, arguments.model, recipe, fit, peer, folds=arguments.cv, seed=arguments.seed, dtype=np.dtype(dtype).name

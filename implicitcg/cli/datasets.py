@@ -14,7 +14,7 @@ from .table import read_table
 # What each holds, and the columns beyond its features. A class label is a number only when there are two classes.
 BUNDLED = {
     "diabetes": "disease progression after a year, 442 patients, 10 features",
-    "linnerud": "three physiological targets (choose with --target), 20 men, 3 exercises",
+    "linnerud": "three targets, choose one with --target, 20 men, 3 exercises",
     "breast_cancer": "0/1 diagnosis (--target target) or any feature, 569 samples, 30 features",
     "iris": "three classes: --target names one of the 4 measurements",
     "wine": "three classes: --target names one of the 13 measurements",
@@ -40,7 +40,7 @@ def from_csv(path: str, target: str | None, drop: Sequence[str] = ()) -> Data:
         raise Mistake(f"Which column is to be predicted? Add --target COLUMN; there are: {listed(table.names, 20)}.")
     table.require([target], "asked for by --target")
     features = _features(table.source, table.names, target, drop)
-    values = table.numbers([*features, target])
+    values = table.numbers([*features, target], target)
     return Data(table.source, features, values[:, :-1], target, values[:, -1])
 
 
@@ -48,7 +48,7 @@ def bundled(name: str, target: str | None, drop: Sequence[str] = ()) -> Data:
     """One of scikit-learn's small data sets, in its original units."""
     names, values, default = _load(name)
     if target is None and default is None:
-        raise Mistake(f"{name} needs --target COLUMN: it has {BUNDLED[name]}. Columns: {listed(names, 30)}.")
+        raise Mistake(f"{name} ({BUNDLED[name]}): add --target COLUMN. There are: {listed(names, 31)}.")
     target = default if target is None else target
     assert target is not None
     if target not in names:

@@ -55,6 +55,7 @@ def document(
             "solves": int(search.solves),
             "seconds": float(search.seconds),
         },
+        "seconds_on_all_rows": fit.seconds,
         "certificate": dataclasses.asdict(fit.certificate),
         "scikit_learn": None if peer is None else dataclasses.asdict(peer),
     }

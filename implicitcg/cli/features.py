@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .mistakes import Mistake, counted, listed
 
+MOST_TERMS = 20_000
 MOST_ENTRIES = 100_000_000  # of the design matrix: 0.8 GB
 REPEATED = 1e-9  # 1 - |correlation| under which two columns are one, well above rounding (1e-15 n)
 
@@ -100,16 +101,17 @@ def standardise(X: NDArray[np.float64]) -> Scaling:
     """The means and standard deviations (divided by `n`) of the columns; scale 1 for a constant column."""
     mean, scale = X.mean(axis=0), X.std(axis=0)
     constant = scale <= 16 * np.finfo(float).eps * np.abs(X).max(axis=0)
-    return Scaling(mean, np.where(constant, 1.0, scale))
+    # the mean of a constant column is off by rounding; its first entry is not, and the column becomes exactly zero
+    return Scaling(np.where(constant, X[0], mean), np.where(constant, 1.0, scale))
 
 
 def monomials(n: int, p: int, degree: int) -> tuple[tuple[int, ...], ...]:
     """All products of up to `degree` of `p` inputs, by degree; refused when the matrix would not fit in memory."""
     count = math.comb(p + degree, degree) - 1
-    if n * count > MOST_ENTRIES:
+    if count > MOST_TERMS or n * count > MOST_ENTRIES:
         raise Mistake(
-            f"--polynomial {degree} makes {count} terms of {p} features, too many for {n} rows to keep in memory. Use "
-            "a lower degree, or leave columns out with --drop."
+            f"--polynomial {degree} makes {count} terms of {p} features; {min(MOST_TERMS, MOST_ENTRIES // n)} are "
+            f"allowed for {n} rows. Use a lower degree, or leave columns out with --drop."
         )
     return tuple(
         factors for d in range(1, degree + 1) for factors in itertools.combinations_with_replacement(range(p), d)
@@ -126,19 +128,38 @@ def products(Z: NDArray[np.float64], factors: tuple[tuple[int, ...], ...]) -> ND
 
 def distinct(T: NDArray[np.float64], p: int) -> NDArray[np.bool_]:
     """Which standardised terms to keep: the `p` inputs, and every product that varies and repeats no earlier term."""
-    n, q = T.shape
-    keep = np.ones(q, bool)
-    for j in range(p, q):
-        correlation = np.abs(T[:, j] @ T[:, :j]) / n
-        constant = not T[:, j].any()
-        keep[j] = not constant and not np.any(correlation[keep[:j]] > 1 - REPEATED)
+    keep = np.ones(T.shape[1], bool)
+    for later in twins(T):
+        keep[later] = False
+    keep &= T.any(axis=0)
+    keep[:p] = True
     return keep
+
+
+def twins(T: NDArray[np.float64]) -> dict[int, int]:
+    """`{later: earlier}` for standardised columns that are equal up to sign.
+
+    Such columns have (up to sign) the same projection on any vector, so only neighbours by one projection are compared.
+    """
+    n = T.shape[0]
+    projection = np.abs(np.sin(np.arange(1, n + 1) ** 2) @ T) / n
+    order = np.argsort(projection, kind="stable")
+    order = order[T.any(axis=0)[order]]
+    near = np.sqrt(2 * REPEATED)  # columns with a correlation beyond 1 - REPEATED project no further apart
+    found: dict[int, int] = {}
+    for place, j in enumerate(order):
+        for k in order[place + 1 :]:
+            if projection[k] - projection[j] > near:
+                break
+            if abs(T[:, j] @ T[:, k]) > (1 - REPEATED) * n:
+                earlier, later = sorted((int(j), int(k)))
+                found[later] = min(earlier, found.get(later, earlier))
+    return found
 
 
 def constant_columns(X: NDArray[np.float64], names: tuple[str, ...]) -> list[str]:
     """A note about columns that do not vary."""
-    scaled = standardise(X).apply(X)
-    constant = [name for name, column in zip(names, scaled.T, strict=True) if not np.abs(column).max() > 1e-8]
+    constant = [name for name, varies in zip(names, standardise(X).apply(X).any(axis=0), strict=True) if not varies]
     if not constant:
         return []
     what = f"Column {constant[0]!r} never varies" if len(constant) == 1 else f"Columns {listed(constant)} never vary"
@@ -147,11 +168,7 @@ def constant_columns(X: NDArray[np.float64], names: tuple[str, ...]) -> list[str
 
 def repeated_columns(Z: NDArray[np.float64], names: tuple[str, ...]) -> list[str]:
     """A note about standardised columns that are equal up to sign: no derivative can tell them apart."""
-    pairs = []
-    for j in range(1, Z.shape[1]):
-        if np.abs(Z[:, j]).max() > 1e-8:
-            twins = np.flatnonzero(np.abs(Z[:, j] @ Z[:, :j]) > (1 - REPEATED) * Z.shape[0])
-            pairs += [f"{names[j]!r} repeats {names[twins[0]]!r}"] if twins.size else []
+    pairs = [f"{names[later]!r} repeats {names[earlier]!r}" for later, earlier in sorted(twins(Z).items())]
     if not pairs:
         return []
     more = f", and {len(pairs) - 4} more" if len(pairs) > 4 else ""

@@ -11,12 +11,12 @@ from .mistakes import Mistake
 
 def check_outputs(outputs: Sequence[str], inputs: Sequence[str] = ()) -> None:
     """Raise a `Mistake` for an output that could not be written at the end, before the work begins."""
-    seen = {Path(name).resolve(): name for name in inputs}
+    seen = {Path(name).resolve() for name in inputs}
     for name in outputs:
         path = Path(name).resolve()
         if path in seen:
-            raise Mistake(f"{name} is given twice, as {seen[path]} too: every file needs a name of its own.")
-        seen[path] = name
+            raise Mistake(f"{name} is given twice: it would be overwritten. Every file needs a name of its own.")
+        seen.add(path)
         if path.is_dir():
             raise Mistake(f"{name} is a directory; give the name of a file in it, such as {Path(name) / 'out.json'}.")
         if path.exists() and not path.is_file():
@@ -24,8 +24,12 @@ def check_outputs(outputs: Sequence[str], inputs: Sequence[str] = ()) -> None:
         ancestor = next(parent for parent in path.parents if parent.exists())
         if not ancestor.is_dir():
             raise Mistake(f"{name} cannot be written: {ancestor} is a file and not a directory.")
-        if not os.access(ancestor, os.W_OK | os.X_OK):
-            raise Mistake(f"{name} cannot be written: no permission to create files in {ancestor}.")
+        probe = ancestor / f".{path.name}.{os.getpid()}.probe"
+        try:
+            probe.touch(exist_ok=False)
+            probe.unlink()
+        except OSError as error:
+            raise Mistake(f"{name} cannot be written: {error.strerror} (in {ancestor}).") from None
 
 
 def write_all(contents: Mapping[str, bytes]) -> None:

@@ -31,13 +31,14 @@ def table(recipe: Recipe, fit: Fit, peer: Peer | None) -> Table:
         "alpha": f"{fit.alpha:.8g}",
         "CV error": f"{search.value:.8g}",
         "standard error": f"{search.standard_error:.4g}",
-        "slope to the left": signed(left),
-        "slope to the right": signed(right),
+        "slope to the left": signed(left, search.value),
+        "slope to the right": signed(right, search.value),
         "0 between them": between(fit),
         "support": f"{len(fit.support)} of {terms}",
         "certificate": fit.certificate.verdict,
         "solves": str(search.solves),
-        "seconds": f"{search.seconds:.2f}",
+        "seconds searching": f"{search.seconds:.2f}",
+        "seconds on all rows": f"{fit.seconds:.2f}",
     }
     grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     grid.add_column("")
@@ -52,7 +53,8 @@ def table(recipe: Recipe, fit: Fit, peer: Peer | None) -> Table:
         "standard error": f"{peer.standard_error:.4g}",
         "support": f"{peer.support} of {terms}",
         "solves": str(peer.solves),
-        "seconds": f"{peer.seconds:.2f}",
+        "seconds searching": f"{peer.seconds:.2f}",
+        "seconds on all rows": "included",
     }
     grid.add_column("scikit-learn LassoCV", justify="right")
     for label, value in ours.items():
@@ -97,6 +99,8 @@ def sentences(data: Data, fit: Fit, peer: Peer | None, folds: int) -> list[tuple
     return told
 
 
-def signed(slope: float) -> str:
-    """`+0.0123`, or a dash where there is no slope."""
-    return "-" if np.isnan(slope) else f"{slope:+.4g}"
+def signed(slope: float, value: float) -> str:
+    """`+0.0123`, a dash where there is no slope, and 0 where it is rounding next to the criterion's `value`."""
+    if np.isnan(slope):
+        return "-"
+    return f"{slope:+.4g}" if abs(slope) > 1e-11 * abs(value) else "0"

@@ -37,8 +37,11 @@ class Table:
             f"{self.source} has no {what} {listed(absent, 12)} ({purpose}).{near} It has: {listed(self.names, 20)}."
         )
 
-    def numbers(self, names: Sequence[str]) -> NDArray[np.float64]:
-        """The columns `names` as an array `(rows, names)`, or a `Mistake` that says where text or gaps are."""
+    def numbers(self, names: Sequence[str], target: str | None = None) -> NDArray[np.float64]:
+        """The columns `names` as an array `(rows, names)`, or a `Mistake` that says where text or gaps are.
+
+        `target` is a column that the advice must not be to leave out.
+        """
         values = np.empty((len(self.rows), len(names)))
         gaps: dict[str, list[int]] = {}
         text: dict[str, tuple[str, int]] = {}
@@ -59,36 +62,36 @@ class Table:
                 elif np.isinf(values[i, j]):
                     infinite.setdefault(name, line)
         if text:
-            raise Mistake(self._about_text(text))
+            raise Mistake(self._about_text(text, target))
         if gaps:
-            raise Mistake(self._about_gaps(gaps))
+            raise Mistake(self._about_gaps(gaps, target))
         if infinite:
             where = ", ".join(f"{name!r} (line {line})" for name, line in list(infinite.items())[:6])
             raise Mistake(f"{self.source} has infinite values in {where}. Correct or delete those rows.")
         return values
 
-    def _about_text(self, text: dict[str, tuple[str, int]]) -> str:
+    def _about_text(self, text: dict[str, tuple[str, int]], target: str | None) -> str:
         shown = ", ".join(f"{name!r} ({cell[:30]!r} on line {line})" for name, (cell, line) in list(text.items())[:6])
         more = f" and {len(text) - 6} more" if len(text) > 6 else ""
-        commas = all(_is_number(cell.replace(",", ".", 1)) for cell, _ in text.values())
-        advice = (
-            "They look like decimal commas: write 3.5 and not 3,5."
-            if commas
-            else f"Encode them as numbers, or leave the columns out: {_drop(list(text))}."
-        )
-        where = counted(len(text), "column")
-        return f"{self.source} has text where numbers are needed, in {where}: {shown}{more}. {advice}"
+        where = f"{self.source} has text where numbers are needed, in {counted(len(text), 'column')}: {shown}{more}."
+        if all(_is_number(cell.replace(",", "")) for cell, _ in text.values()):
+            return f"{where} Numbers are read without commas: write 3.5 for 3,5 and 1200 for 1,200."
+        if target in text:
+            return (
+                f"{where} The target {target!r} must be a number; encode it, or predict another column with --target."
+            )
+        return f"{where} Encode them as numbers, or leave the columns out: {_drop(list(text))}."
 
-    def _about_gaps(self, gaps: dict[str, list[int]]) -> str:
+    def _about_gaps(self, gaps: dict[str, list[int]], target: str | None) -> str:
         total = sum(map(len, gaps.values()))
         rows = len({line for lines in gaps.values() for line in lines})
         shown = "; ".join(f"{name!r}, {_lines(lines)}" for name, lines in list(gaps.items())[:6])
         more = f"; and {len(gaps) - 6} more columns" if len(gaps) > 6 else ""
-        return (
-            f"{self.source} has {counted(total, 'missing value')} in {counted(rows, 'row')}: {shown}{more}. Delete "
-            "these rows, fill the gaps (with the median of the column, say), or leave the columns out: "
-            f"{_drop(list(gaps))}."
-        )
+        where = f"{self.source} has {counted(total, 'missing value')} in {counted(rows, 'row')}: {shown}{more}."
+        if target in gaps:
+            return f"{where} Delete these rows: nothing can be learnt from one without its target {target!r}."
+        cure = "Delete these rows, fill the gaps (with the median of the column, say), or leave the columns out"
+        return f"{where} {cure}: {_drop(list(gaps))}."
 
 
 def read_table(path: str | Path) -> Table:
@@ -138,9 +141,10 @@ def _decode(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
+        encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin1"
         raise Mistake(
             f"{path} is not in UTF-8 (byte 0x{raw[error.start]:02x} on line {line}). Save it as 'CSV UTF-8', or "
-            f"convert it: iconv -f latin1 -t utf-8 {path.name} > converted.csv"
+            f"convert it: iconv -f {encoding} -t utf-8 {path.name} > converted.csv"
         ) from None
 
 

@@ -64,6 +64,9 @@ def path(
     ax.set_xlim(alphas[0], alphas[-1])
     ax.set_xlabel("alpha")
     ax.set_ylabel("coefficient")
+    if named:
+        low, high = lines[:, named].min(), lines[:, named].max()
+        ax.set_ylim(low - 0.2 * (high - low), high + 0.2 * (high - low))  # the others may leave the picture
     if named and legend:
         ax.legend(frameon=False, fontsize=8.5, labelcolor=TEXT, loc="center left", bbox_to_anchor=(1.01, 0.5))
     quiet(ax)

@@ -129,13 +129,11 @@ def zoom(
     ax.set_ylim(result.value - 0.45 * top, result.value + 1.1 * top)
     if transform is np.exp:
         ax.set_xscale("log")
-        from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+        from matplotlib.ticker import MaxNLocator, NullLocator
 
-        middle = np.exp([low + 0.2 * (high - low), (low + high) / 2, high - 0.2 * (high - low)])
-        ax.xaxis.set_major_locator(FixedLocator([float(f"{tick:.3g}") for tick in middle]))
+        ax.xaxis.set_major_locator(MaxNLocator(4))  # so near, a logarithmic axis is as good as linear
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.xaxis.set_major_formatter("{x:.3g}")
+        ax.xaxis.set_major_formatter("{x:g}")
     ax.ticklabel_format(axis="y", useOffset=False)
     ax.set_xlabel(name)
     quiet(ax)

@@ -42,11 +42,11 @@ def tune_by_solves(
         return journal.exhausted or journal.stopped
 
     points, low, high, downwards = _range(evaluate, theta0, bounds, journal)
-    resolution = 4 * float(np.finfo(oracle.dtype).eps)
+    resolution = float(np.finfo(oracle.dtype).eps) ** 0.75
     found = search(evaluate, points, low, high, downwards, bounds is None, finish, resolution)
     if not found.best.usable:
         raise RuntimeError("The criterion could not be evaluated anywhere in the range. " + " ".join(journal.notes))
-    return _result(found, theta0, rebuild, tol, journal)
+    return _result(evaluate, found, oracle.dtype, rebuild, tol, journal, finish)
 
 
 def _range(
@@ -70,22 +70,40 @@ def _range(
     return points, min(low, theta0), max(high, theta0), direction > 0
 
 
-def _result(found: Search, theta0: float, rebuild: Callable[[float], Any], tol: float, journal: Journal) -> TuneResult:
-    best, left_cell, right_cell = found.best, found.left, found.right
-    left = right = best.slope
-    if left_cell is not None and not left_cell.smooth:
-        left = left_cell.left.slope
-    if right_cell is not None and not right_cell.smooth:
-        right = right_cell.right.slope
-    narrow = [cell for cell in (left_cell, right_cell) if cell is not None and not cell.smooth]
-    kink = any(cell.width <= 1e-6 * (1 + abs(float(best.theta[0]))) for cell in narrow)
+def _sides(
+    evaluate: Evaluate, found: Search, small: float, dtype: Any, finish: Callable[[], bool]
+) -> tuple[float, float, bool]:
+    """The slopes on both sides of the best point, and whether a kink lies between.
+
+    An inner solver that stops at a duality gap may drop or keep a coefficient that is nearly zero, so the kink is only
+    known to a distance that depends on it. So the sides are looked at from growing distances, up to 1e-4 relative.
+    """
+    best = found.best
+    here = float(best.theta[0])
+    if finish() or abs(best.slope) <= small or best is found.points[0] or best is found.points[-1]:
+        return best.slope, best.slope, False
+    for distance in (float(np.finfo(dtype).eps) ** 0.375, 1e-5, 1e-4):
+        step = distance * (1 + abs(here))
+        left, right = evaluate(here - step, best), evaluate(here + step, best)
+        if not left.same_piece(right) and left.slope <= 0 <= right.slope:
+            return left.slope, right.slope, True
+    return best.slope, best.slope, False
+
+
+def _result(
+    evaluate: Evaluate,
+    found: Search,
+    dtype: Any,
+    rebuild: Callable[[float], Any],
+    tol: float,
+    journal: Journal,
+    finish: Callable[[], bool],
+) -> TuneResult:
+    best = found.best
     small = tol * max(abs(best.value), float(np.finfo(float).tiny))
-    if left_cell is None:
-        end = Outcome.at_lower_end
-    elif right_cell is None:
-        end = Outcome.at_upper_end
-    else:
-        end = Outcome.no_progress
+    left, right, kink = _sides(evaluate, found, small, dtype, finish)
+    ends = {id(found.points[0]): Outcome.at_lower_end, id(found.points[-1]): Outcome.at_upper_end}
+    end = ends.get(id(best), Outcome.no_progress)
     outcome, stationarity = judge_slopes(left, right, kink=kink, flat=found.empty, small=small, end=end)
     if not outcome.converged and not found.closed:
         outcome = Outcome.stopped if journal.stopped else Outcome.budget

@@ -43,8 +43,10 @@ class Cell:
     @property
     def slopes(self) -> tuple[float, float]:
         """The slopes at the ends, the secant's where a derivative is missing."""
-        secant = (self.right.value - self.left.value) / max(self.width, np.finfo(float).tiny)
         left, right = self.left.slope, self.right.slope
+        if not (self.left.usable and self.right.usable):
+            return left, right
+        secant = (self.right.value - self.left.value) / self.width
         return (left if np.isfinite(left) else secant), (right if np.isfinite(right) else secant)
 
     @property
@@ -64,12 +66,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Search:
-    """What the search saw: all points in order of theta, the best, the cells beside it, whether all cells closed."""
+    """What the search saw: all points in order of theta, the best, whether all cells closed, whether it is empty."""
 
     points: list[Point]
     best: Point
-    left: Cell | None
-    right: Cell | None
     closed: bool
     empty: bool
 
@@ -133,12 +133,9 @@ def search(
         further = float(end.theta[0]) + np.linspace(0, -SPAN / 2 if downwards else SPAN / 2, COARSE // 4)[1:]
         _walk(evaluate, points, further, finish)
     closed = _split_cells(evaluate, points, finish, resolution)
-    points.sort(key=lambda point: float(point.theta[0]))
+    points = sorted({float(point.theta[0]): point for point in points}.values(), key=lambda p: float(p.theta[0]))
     best = _best(points)
-    i = points.index(best)
-    left = Cell(points[i - 1], best) if i > 0 else None
-    right = Cell(best, points[i + 1]) if i + 1 < len(points) else None
-    return Search(points, best, left, right, closed, best.support == 0)
+    return Search(points, best, closed, best.support == 0)
 
 
 def _walk(evaluate: Evaluate, points: list[Point], thetas: np.ndarray, finish: Callable[[], bool]) -> None:
@@ -156,6 +153,8 @@ def _split_cells(evaluate: Evaluate, points: list[Point], finish: Callable[[], b
     cells = [Cell(a, b) for a, b in pairwise(points) if b.theta[0] > a.theta[0]]
     while cells:
         best = _best(points).value
+        if not np.isfinite(best):
+            return True
         noise = 16 * np.finfo(points[0].values.dtype).eps * abs(best)
         cells = [c for c in cells if c.width > resolution * (1 + abs(c.left.theta[0])) and c.bound < best - noise]
         if not cells:
