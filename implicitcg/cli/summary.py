@@ -73,7 +73,9 @@ def between(fit: Fit) -> str:
     status = fit.search.status
     if status is Outcome.stationary_kink:
         return "yes, at a kink"
-    if status in (Outcome.stationary_smooth, Outcome.flat):
+    if status is Outcome.flat:
+        return "yes, flat"
+    if status is Outcome.stationary_smooth:
         return "yes, both vanish"
     left, right = slopes(fit)
     return "yes" if left <= 0 <= right else "no"
