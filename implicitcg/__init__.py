@@ -3,6 +3,7 @@
 from . import adjoints as adjoints
 from . import nonsmooth as nonsmooth
 from . import penalties as penalties
+from . import plots as plots
 from . import solvers as solvers
 from . import tuning as tuning
 from .base import SolveError as SolveError

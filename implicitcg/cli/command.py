@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Mistake as mistake:
         return _complain(arguments, str(mistake), BAD_INPUT)
     except RuntimeError as failure:  # a SolveError, or its text in the error that JAX raises from compiled code
-        return _complain(arguments, f"the solver failed. {failure}", FAILED)
+        return _complain(arguments, str(failure), FAILED)
     except KeyboardInterrupt:
         return _complain(arguments, "interrupted; nothing was written.", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
