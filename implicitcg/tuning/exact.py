@@ -80,6 +80,7 @@ def _minimise_between(
 ) -> ExactMinimum:
     for path in sampler.paths:
         path.extend(c_low)
+        report(sum(path.path.pieces for path in sampler.paths), float("nan"))
     kinks = np.unique(np.concatenate([path.kinks() for path in sampler.paths]))
     kinks = kinks[(kinks >= c_low) & (kinks <= c_high)]
     ends = np.array([c_low, c_high])

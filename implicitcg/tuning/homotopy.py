@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 
 ROUNDING = 1e-11  # rates of approach below this, relative, are rounding: the feature depends on the active ones
 DEPENDENT = 1e-10  # 1 - R^2 of a feature on the active ones below which it is taken as a combination of them
@@ -67,19 +67,23 @@ class LassoPath:
         self.v = np.asarray(weights, np.float64)
         self.n, self.p = X.shape
         self.b = self.X.T @ self.y / self.n
-        self.gram = np.empty((0, self.p))
+        self.rounding = 1e-14 * np.linalg.norm(self.X, axis=0) * np.linalg.norm(self.y) / self.n
+        self.gram = np.empty((0, self.p))  # row i: X^T C x_j / n of the i-th active feature
+        self.factor = np.empty((0, 0))  # lower Cholesky factor of the active block of the Gram matrix
         self.active: list[int] = []
         self.signs: list[float] = []
+        self.c = np.inf
         self.pieces = 0
         for j in np.flatnonzero(self.v == 0):
-            if np.any(self.X[:, j]):
-                self._join(int(j), 0.0)
-        _, _, h0, _ = self._piece(np.inf)
+            row = self.X[:, j] @ self.X / self.n
+            reduced, pivot = self._reduce(row, int(j))
+            if pivot > DEPENDENT * row[j]:  # else it adds nothing to the fit
+                self._join(int(j), 0.0, row, reduced, pivot)
+        _, _, h0, _ = self._piece()
         penalised = self.v > 0
         ratio = np.where(penalised, np.abs(h0) / np.where(penalised, self.v, 1.0), 0.0)
         # a ratio at the rounding of the correlations themselves is zero: y is orthogonal to every feature
-        size = np.linalg.norm(self.X, axis=0) * np.linalg.norm(self.y) / self.n
-        real = np.abs(h0) > 1e-14 * size
+        real = np.abs(h0) > self.rounding
         self.c_max = float(np.max(np.where(real, ratio, 0.0), initial=0.0))
         self.c = self.c_max
         self.at_kink = self.c_max > 0
@@ -94,7 +98,7 @@ class LassoPath:
         found: list[Knot] = []
         ties = 0
         while True:
-            offset, slope, h0, h1 = self._piece(self.c)
+            offset, slope, h0, h1 = self._piece()
             c, feature, sign = self._event(offset, slope, h0, h1)
             if feature is not None and c >= self.c > 0:  # several events at one knot make one entry
                 ties += 1
@@ -127,19 +131,14 @@ class LassoPath:
         gap = (1 - tau) ** 2 * residual @ residual / (2 * self.n) + slack
         return abs(float(gap)) / max(float(self.y @ self.y) / (2 * self.n), np.finfo(float).tiny)
 
-    def _piece(self, c: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _piece(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """`w_S = offset - c slope` and `h = h0 + c h1` for the present active set and signs."""
         self.pieces += 1
         if not self.active:
             nothing = np.empty(0)
             return nothing, nothing, self.b, np.zeros(self.p)
-        rows = self.gram[: len(self.active)]
-        try:
-            factor = cholesky(rows[:, self.active], lower=True, check_finite=False)
-        except np.linalg.LinAlgError as error:
-            raise PathBroken(c, "the active features are linearly dependent") from error
         right = np.stack([self.b[self.active], self.v[self.active] * self.signs], axis=1)
-        both = cho_solve((factor, True), right, check_finite=False)
+        rows, both = self.gram[: len(self.active)], self._solve(right)
         moved = both.T @ rows
         return both[:, 0], both[:, 1], self.b - moved[0], moved[1]
 
@@ -175,29 +174,55 @@ class LassoPath:
         if sign == 0:
             self._leave(self.active.index(feature))
             return
-        if self.active:
-            rows = self.gram[: len(self.active)]
-            factor = cholesky(rows[:, self.active], lower=True, check_finite=False)
-            combination = cho_solve((factor, True), rows[:, feature], check_finite=False)
-            own = self.X[:, feature] @ self.X[:, feature] / self.n
-            if own - rows[:, feature] @ combination <= DEPENDENT * own:
-                shrinking = np.asarray(self.signs) * combination * sign > ROUNDING
-                if not shrinking.any():
-                    raise PathBroken(self.c, "a dependent feature joins and none leaves for it")
-                room = np.divide(np.abs(values), np.abs(combination), out=np.full(len(values), np.inf), where=shrinking)
-                self._leave(int(np.argmin(room)))
-                self.swaps += 1
-        self._join(feature, sign)
+        row = self.X[:, feature] @ self.X / self.n
+        reduced, pivot = self._reduce(row, feature)
+        if self.active and pivot <= DEPENDENT * row[feature]:
+            combination = self._solve(row[self.active])
+            shrinking = np.asarray(self.signs) * combination * sign > ROUNDING
+            if not shrinking.any():
+                raise PathBroken(self.c, "a dependent feature joins and none leaves for it")
+            room = np.divide(np.abs(values), np.abs(combination), out=np.full(len(values), np.inf), where=shrinking)
+            self._leave(int(np.argmin(room)))
+            self.swaps += 1
+            reduced, pivot = self._reduce(row, feature)
+        self._join(feature, sign, row, reduced, pivot)
+
+    def _solve(self, right: np.ndarray) -> np.ndarray:
+        """`G_SS^{-1} right`."""
+        count = len(self.active)
+        return dpotrs(self.factor[:count, :count], right, lower=1)[0]
+
+    def _reduce(self, row: np.ndarray, feature: int) -> tuple[np.ndarray, float]:
+        """The new row of the Cholesky factor if `feature` joined, and its squared pivot: what no other spans."""
+        count = len(self.active)
+        reduced = np.empty(0)
+        if count:
+            reduced = dtrtrs(self.factor[:count, :count], row[self.active], lower=1)[0]
+        return reduced, float(row[feature] - reduced @ reduced)
 
     def _leave(self, position: int) -> None:
+        count = len(self.active)
+        self.gram[position : count - 1] = self.gram[position + 1 : count]
         del self.active[position], self.signs[position]
-        self.gram = np.delete(self.gram, position, axis=0)
+        if count > 1:
+            factor, failed = dpotrf(self.gram[: count - 1, self.active], lower=1)
+            if failed:
+                raise PathBroken(self.c, "the active features are linearly dependent")
+            self.factor[: count - 1, : count - 1] = factor
 
-    def _join(self, feature: int, sign: float) -> None:
+    def _join(self, feature: int, sign: float, row: np.ndarray, reduced: np.ndarray, pivot: float) -> None:
+        if not pivot > 0:
+            raise PathBroken(self.c, "the active features are linearly dependent")
         count = len(self.active)
         if count >= len(self.gram):
-            self.gram = np.concatenate([self.gram[:count], np.empty((max(16, count), self.p))])
-        self.gram[count] = self.X[:, feature] @ self.X / self.n
+            room = max(16, 2 * count)
+            self.gram = np.concatenate([self.gram[:count], np.empty((room - count, self.p))])
+            larger = np.zeros((room, room), order="F")
+            larger[:count, :count] = self.factor[:count, :count]
+            self.factor = larger
+        self.gram[count] = row
+        self.factor[count, :count] = reduced
+        self.factor[count, count] = np.sqrt(pivot)
         self.active.append(feature)
         self.signs.append(sign)
 
@@ -211,6 +236,5 @@ class LassoPath:
     def _check(self, h0: np.ndarray, h1: np.ndarray) -> None:
         """Whether `|h_j| <= c v_j` still holds at the present knot, up to rounding."""
         excess = np.abs(h0 + self.c * h1) - self.c * self.v
-        rounding = 1e-14 * np.linalg.norm(self.X, axis=0) * np.linalg.norm(self.y) / self.n
-        if np.any(excess > 1e-8 * self.c_max * max(1.0, float(self.v.max())) + rounding):
+        if np.any(excess > 1e-8 * self.c_max * max(1.0, float(self.v.max())) + self.rounding):
             raise PathBroken(self.c, "the optimality conditions fail there (nearly dependent columns)")

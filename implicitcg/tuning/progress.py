@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from types import TracebackType
 from typing import Any
@@ -44,5 +45,6 @@ class Progress:
     def update(self, stage: str, value: float, solves: int) -> None:
         """Show the stage, the best value so far and the solves spent."""
         if self._bar is not None:
-            text = f"{stage}: best {value:.8g}, {solves} solves"
+            known = f"best {value:.8g}, " if math.isfinite(value) else ""
+            text = f"{stage}: {known}{solves} solves"
             self._bar.update(self._task, description=text, completed=solves)
