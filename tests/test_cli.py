@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from implicitcg import SolveError, Status
-from implicitcg.cli import command, features, files, main
+from implicitcg.cli import command, document, features, files, main
 from implicitcg.cli.datasets import bundled
 from implicitcg.cli.mistakes import Mistake
 from implicitcg.cli.table import read_table
@@ -289,4 +289,4 @@ def test_help_shows_an_example_and_version_the_version(capsys):
     assert "implicitcg tune houses.csv --target price" in capsys.readouterr().out
     assert main([]) == 2
     run = subprocess.run([sys.executable, "-m", "implicitcg", "--version"], capture_output=True, text=True, check=True)
-    assert run.stdout == "implicitcg 0.1.0\n" and run.stderr == ""
+    assert run.stdout == f"implicitcg {document.installed('implicitcg')}\n" and run.stderr == ""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from importlib.metadata import version
 
 from .datasets import BUNDLED
+from .document import installed
 
 EXAMPLES = """examples:
   implicitcg tune houses.csv --target price --model lasso --cv 5 --plot curve.png --out model.json
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action="version", version=f"implicitcg {version('implicitcg')}")
+    top.add_argument("--version", action="version", version=f"implicitcg {installed('implicitcg')}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _tune(commands)
     _predict(commands)

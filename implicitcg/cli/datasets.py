@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ def _load(name: str) -> tuple[list[str], NDArray[np.float64], str | None]:
         raise Mistake(f"There is no data set {name!r}.{closest(name, BUNDLED)} Those that work offline:{what}")
     from sklearn import datasets
 
-    bunch = datasets.load_diabetes(scaled=False) if name == "diabetes" else getattr(datasets, f"load_{name}")()
+    bunch: Any = datasets.load_diabetes(scaled=False) if name == "diabetes" else getattr(datasets, f"load_{name}")()
     targets = list(bunch.target_names) if name == "linnerud" else ["target"]
     names = [str(feature) for feature in bunch.feature_names] + [str(target) for target in targets]
     values = np.column_stack([bunch.data, bunch.target]).astype(np.float64)

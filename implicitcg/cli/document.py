@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,16 @@ def text(stored: dict[str, Any]) -> str:
 
 def versions() -> dict[str, str]:
     """The versions that a result may depend on."""
-    found = {name: version(name) for name in ("implicitcg", "jax", "numpy", "scikit-learn")}
+    found = {name: installed(name) for name in ("implicitcg", "jax", "numpy", "scikit-learn")}
     return {**found, "python": platform.python_version()}
+
+
+def installed(name: str) -> str:
+    """The version of a package; a checkout that is only on the path has none."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def predict(stored: dict[str, Any], X: NDArray[np.float64]) -> NDArray[np.float64]:

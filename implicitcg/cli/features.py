@@ -144,7 +144,7 @@ def twins(T: NDArray[np.float64]) -> dict[int, int]:
     n = T.shape[0]
     projection = np.abs(np.sin(np.arange(1, n + 1) ** 2) @ T) / n
     order = np.argsort(projection, kind="stable")
-    order = order[T.any(axis=0)[order]]
+    order = order[np.any(T != 0, axis=0)[order]]
     near = np.sqrt(2 * REPEATED)  # columns with a correlation beyond 1 - REPEATED project no further apart
     found: dict[int, int] = {}
     for place, j in enumerate(order):
@@ -159,7 +159,11 @@ def twins(T: NDArray[np.float64]) -> dict[int, int]:
 
 def constant_columns(X: NDArray[np.float64], names: tuple[str, ...]) -> list[str]:
     """A note about columns that do not vary."""
-    constant = [name for name, varies in zip(names, standardise(X).apply(X).any(axis=0), strict=True) if not varies]
+    constant = [
+        name
+        for name, varies in zip(names, np.any(standardise(X).apply(X) != 0, axis=0).tolist(), strict=True)
+        if not varies
+    ]
     if not constant:
         return []
     what = f"Column {constant[0]!r} never varies" if len(constant) == 1 else f"Columns {listed(constant)} never vary"

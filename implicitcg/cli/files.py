@@ -35,6 +35,7 @@ def check_outputs(outputs: Sequence[str], inputs: Sequence[str] = ()) -> None:
 def write_all(contents: Mapping[str, bytes]) -> None:
     """Write every file beside its final place, then move all of them there; after an error nothing is left behind."""
     temporary: dict[Path, Path] = {}
+    name = ""
     try:
         for name, content in contents.items():
             path = Path(name).resolve()

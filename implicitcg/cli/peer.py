@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def lasso_cv(X: NDArray, y: NDArray, splits: list[Split]) -> Peer:
     begin = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        grid = np.geomspace(highest, RANGE * highest, GRID)
+        grid: Any = np.geomspace(highest, RANGE * highest, GRID)
         found = LassoCV(alphas=grid, cv=splits, tol=TOLERANCE, max_iter=100_000).fit(X, y)
     seconds = time.perf_counter() - begin
     errors = found.mse_path_[np.argmin(found.mse_path_.mean(axis=1))]

@@ -17,7 +17,7 @@ def path(
     *,
     names: Sequence[str] | None = None,
     chosen: float | None = None,
-    ax: Any | None = None,
+    ax: Any = None,
     most: int = 8,
     legend: bool = True,
 ) -> Any:
@@ -73,7 +73,7 @@ def path(
     return ax
 
 
-def kinks(rows: Mapping[str, ArrayLike], *, ax: Any | None = None, chosen: float | None = None) -> Any:
+def kinks(rows: Mapping[str, ArrayLike], *, ax: Any = None, chosen: float | None = None) -> Any:
     """Draw one row of ticks for every path: the penalties at which its coefficients have a kink.
 
     Args:

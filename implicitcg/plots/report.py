@@ -45,7 +45,8 @@ def report(
 
     best = float(np.exp(np.asarray(result.theta, float)))
     figure = Figure(figsize=(10.5, 7.8), dpi=150, layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1))
+    sides: Any = figure.subfigures(1, 2, width_ratios=(2.2, 1))
+    left, right = sides
     curve, ticks, lines = left.subplots(3, height_ratios=(3, 0.25 + 0.14 * len(rows), 2.5), sharex=True)
     near, names_of_lines = right.subplots(2, height_ratios=(1.45, 1))
     tuning(result, ax=curve, criterion=criterion, marks=marks, ticks=False)

@@ -25,7 +25,7 @@ def matplotlib() -> Any:
     return found
 
 
-def axes(ax: Any | None) -> Any:
+def axes(ax: Any) -> Any:
     """The axes given, or those of a new figure."""
     matplotlib()
     if ax is not None:

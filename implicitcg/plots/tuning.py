@@ -18,7 +18,7 @@ Transform = Callable[[ArrayLike], Any]
 def tuning(
     result: TuneResult,
     *,
-    ax: Any | None = None,
+    ax: Any = None,
     transform: Transform = np.exp,
     name: str = "alpha",
     criterion: str = "criterion",
@@ -79,7 +79,7 @@ def tuning(
 def zoom(
     result: TuneResult,
     *,
-    ax: Any | None = None,
+    ax: Any = None,
     transform: Transform = np.exp,
     name: str = "alpha",
     marks: Marks | None = None,
