@@ -8,14 +8,20 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import equinox
 import jax
+import jaxtyping
 from jax._src import source_info_util
 from jax._src.interpreters import partial_eval
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.extend.core import Primitive as Primitive
 
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Frames of these are not the user's: this package, and what wraps functions on the way.
+_PASSED_OVER = tuple(
+    os.path.dirname(os.path.abspath(path)) + os.sep
+    for path in (os.path.dirname(os.path.abspath(__file__)), equinox.__file__, jaxtyping.__file__)
+)
 
 
 class Program(NamedTuple):
@@ -74,12 +80,15 @@ def at(equation: Any) -> Iterator[None]:
         yield
 
 
-def location(equation: Any) -> str:
-    """`file:line (function)` of the user's line that made an equation, or an empty string where JAX kept none."""
+def location(equation: Any, caller: str = "") -> str:
+    """`file:line (function)` of the user's line that made an equation.
+
+    JAX forgets the stack outside a `jit`; where only frames of this package are left it is the line `caller`, if known.
+    """
     frames = list(itertools.islice(source_info_util.user_frames(equation.source_info.traceback), 64))
-    outside = [frame for frame in frames if not frame.file_name.startswith(_PACKAGE)]
-    if not frames:
-        return ""
+    outside = [frame for frame in frames if not frame.file_name.startswith(_PASSED_OVER)]
+    if not frames or (caller and not outside):
+        return caller
     frame = (outside or frames)[0]
     return f"{frame.file_name}:{frame.start_line} ({frame.function_name})"
 

@@ -31,7 +31,7 @@ def scan(equation: Any, operands: list, notes: list, reading: Any, evaluate: Cal
     moves[constants : constants + carried] = [True] * carried  # what is carried may come to move
 
     def step(carry, x):
-        results = like(evaluate(body, [*consts, *carry, *x], moves, reading), outputs)
+        results = like(evaluate(body, [*consts, *carry, *x], moves, reading.within(equation)), outputs)
         return results[:carried], results[carried:]
 
     options = {key: parameters[key] for key in ("length", "reverse", "unroll")}
@@ -55,7 +55,7 @@ def while_loop(equation: Any, operands: list, notes: list, reading: Any, evaluat
     moves[of_body:] = [True] * len(init)
 
     def step(carry):
-        return like(evaluate(body, [*body_consts, *carry], moves, reading), outputs)
+        return like(evaluate(body, [*body_consts, *carry], moves, reading.within(equation)), outputs)
 
     return list(lax.while_loop(proceed, step, like(init, outputs)))
 
@@ -66,12 +66,12 @@ def cond(equation: Any, operands: list, notes: list, reading: Any, evaluate: Cal
     branches = equation.params["branches"]
     moves = [note.moves for note in notes[1:]]
     if notes[0].truth is not None and len(branches) == 2:
-        truth = notes[0].truth.chosen(jaxprs.location(equation)) if reading.reporting else notes[0].truth
+        truth = notes[0].truth.chosen(reading.place(equation)) if reading.reporting else notes[0].truth
         index = (truth.weight > 0.5).astype(jnp.int32)
 
     def branch(jaxpr):
         outputs = jaxprs.program(jaxpr).outputs
-        return lambda *values: like(evaluate(jaxpr, list(values), moves, reading), outputs)
+        return lambda *values: like(evaluate(jaxpr, list(values), moves, reading.within(equation)), outputs)
 
     return list(lax.switch(index, [branch(jaxpr) for jaxpr in branches], *rest))
 
@@ -81,7 +81,7 @@ def remat(equation: Any, operands: list, notes: list, reading: Any, evaluate: Ca
     inner = equation.params["jaxpr"]
     options = {key: equation.params[key] for key in ("prevent_cse", "policy")}
     moves = [note.moves for note in notes]
-    return list(jax.checkpoint(lambda *values: evaluate(inner, list(values), moves, reading), **options)(*operands))
+    return list(jax.checkpoint(lambda *values: evaluate(inner, list(values), moves, reading.within(equation)), **options)(*operands))
 
 
 RULES = {

@@ -90,8 +90,8 @@ def _with_rule(equation, operands, directional, reading, evaluate) -> list[Any]:
 def _read(program: Any, arguments: list[Any], equation: Any, reading: Any, evaluate: Callable) -> list[Any]:
     """A traced rule: a library piece as it stands, labelled by its caller; a user's rule with its comparisons as kinks."""
     if asks(program):
-        return labelled(program, arguments, jaxprs.location(equation))
-    in_rule = dataclasses.replace(reading, in_rule=jaxprs.function_name(equation))
+        return labelled(program, arguments, reading.place(equation))
+    in_rule = dataclasses.replace(reading.within(equation), in_rule=jaxprs.function_name(equation))
     return evaluate(program, arguments, [True] * len(arguments), in_rule)
 
 

@@ -23,11 +23,21 @@ from .predicates import Truth
 @dataclasses.dataclass(frozen=True)
 class Reading:
     """How a program is read: `tol`, what counts as a tie; `reporting`, mark also what cannot be chosen; `in_rule`,
-    whether this is the derivative rule of a user's custom function, where a truth value is itself a slope."""
+    the name of the user's custom function whose derivative rule this is, where a truth value is itself a slope; `caller`,
+    the line that called what is read."""
 
     tol: float = 0.0
     reporting: bool = False
     in_rule: str = ""
+    caller: str = ""
+
+    def place(self, equation: Any) -> str:
+        """The user's line of an equation."""
+        return jaxprs.location(equation, self.caller)
+
+    def within(self, equation: Any) -> Reading:
+        """How to read a program inside an equation."""
+        return dataclasses.replace(self, caller=self.place(equation))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +90,9 @@ def _equation(
         return jaxprs.bind(equation, *operands), [STILL] * len(equation.outvars)
     if name in control.CALLS:
         if equation.params.get("name") == "hypot" and not reading.in_rule:
-            return [markers.hypotenuse(equation, jaxprs.location(equation), *operands, reading.reporting)], [Note()]
+            return [markers.hypotenuse(equation, reading.place(equation), *operands, reading.reporting)], [Note()]
         (inner,) = jaxprs.subprograms(equation)
-        return _evaluate(inner, operands, notes, reading, seen)
+        return _evaluate(inner, operands, notes, reading.within(equation), seen)
     truths = [note.truth for note in notes]
     if name in predicates.COMPARISONS:
         return _comparison(equation, operands, reading, seen)
@@ -105,7 +115,7 @@ def _comparison(equation: Any, operands: list[Any], reading: Reading, seen: dict
     key = (equation.primitive.name, *[_identity(atom, value) for atom, value in zip(equation.invars, operands)])
     if key not in seen:
         (answer,) = jaxprs.bind(equation, *operands)
-        place = jaxprs.location(equation)
+        place = reading.place(equation)
         truth = predicates.compare(
             equation, reading.in_rule, reading.reporting, place, jnp.asarray(answer), *operands
         )
@@ -123,7 +133,7 @@ def _truth_as_number(equation: Any, operands: list[Any], truth: Truth, reading: 
     dtype = equation.outvars[0].aval.dtype
     if jnp.issubdtype(dtype, jnp.floating) and not truth.equality:
         if reading.reporting and not reading.in_rule:
-            truth = truth.chosen(jaxprs.location(equation))
+            truth = truth.chosen(reading.place(equation))
         return [lax.stop_gradient(truth.weight).astype(dtype)], [STILL]
     return jaxprs.bind(equation, *operands), [Note(truth=truth)]
 
@@ -133,7 +143,7 @@ def _select(equation: Any, operands: list[Any], truth: Truth, reading: Reading) 
         _, otherwise, then = operands
         weight = jnp.broadcast_to(truth.weight, jnp.shape(then)).astype(then.dtype)
         return predicates.mix(weight, jnp.asarray(then), jnp.asarray(otherwise))
-    where = jaxprs.location(equation)
+    where = reading.place(equation)
     return predicates.select(equation, where, reading.tol, reading.reporting, truth, operands)
 
 
@@ -143,15 +153,15 @@ def _rewritten(equation: Any, operands: list[Any], notes: list[Note], reading: R
         return STRUCTURE[name](equation, operands, notes, reading, evaluate)
     if reading.in_rule:
         if name == "sign" and is_float(operands[0]):
-            return [markers.sign_as_slope(reading.in_rule, jaxprs.location(equation), operands[0])]
+            return [markers.sign_as_slope(reading.in_rule, reading.place(equation), operands[0])]
         return jaxprs.bind(equation, *operands)
     if name in REPLACEMENTS and operands and is_float(operands[0]):
-        result = REPLACEMENTS[name](equation, jaxprs.location(equation), *operands)
+        result = REPLACEMENTS[name](equation, reading.place(equation), *operands)
         return result if isinstance(result, list) else [result]
     if name == "sqrt" and notes[0].norm is not None:
-        return [markers.euclidean(equation, jaxprs.location(equation), operands[0], notes[0].norm, reading.reporting)]
+        return [markers.euclidean(equation, reading.place(equation), operands[0], notes[0].norm, reading.reporting)]
     if reading.reporting and name in markers.MARKED and is_float(operands[0]):
-        return markers.MARKED[name](equation, jaxprs.location(equation), *operands)
+        return markers.MARKED[name](equation, reading.place(equation), *operands)
     return jaxprs.bind(equation, *operands)
 
 
