@@ -32,7 +32,7 @@ class Case:
         return icg.solve(self.problem(theta), init=self.start(theta), **options)
 
     def start(self, theta: Any) -> Any:
-        """The starting point, in the dtype of the parameters."""
+        """The starting point, in the dtype of the parameters; `None` for the problem's own."""
         dtype = jnp.result_type(*jax.tree.leaves(theta))
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), self.init)
 
@@ -127,6 +127,27 @@ CASES = [
         adjoints=general_adjoints,
         init=np.asarray([1.0, 1.0]),
         singular=lambda t: icg.root(lambda z, a: jnp.stack([z[0] + z[1] - a[0], 2 * (z[0] + z[1] - a[0])]), t),
+    ),
+]
+
+
+_P = (lambda L: L @ L.T + np.eye(4))(np.random.default_rng(5).standard_normal((4, 4)))
+_A, _G = np.random.default_rng(6).standard_normal((2, 4)), np.random.default_rng(7).standard_normal((5, 4))
+
+CASES += [
+    Case(
+        "quadratic program, in all its data",
+        lambda t: icg.qp(t["P"], t["q"], t["A"], t["b"], t["G"], t["h"]),
+        {
+            "P": jnp.asarray(_P),
+            "q": jnp.asarray([1.0, -2.0, 0.5, 0.3]),
+            "A": jnp.asarray(_A[:1]),
+            "b": jnp.asarray([0.2]),
+            "G": jnp.asarray(_G),
+            "h": jnp.asarray([0.1, -0.2, 0.3, 0.2, 0.1]),
+        },
+        adjoints=general_adjoints,
+        singular=lambda t: icg.qp(t["P"], t["q"], jnp.concatenate([t["A"], t["A"]]), jnp.tile(t["b"], 2)),
     ),
 ]
 
