@@ -110,6 +110,8 @@ def recognise(criterion: Any, theta: float, rebuild: Callable[[float], Any]) -> 
         return None
     samples = [(theta, here)]
     for value in (theta + step, theta - step, theta + 2 * step):
+        if len(samples) == 3:
+            break
         try:
             samples.append((value, problems(value)))
         except ValueError:  # outside the model's domain, such as a negative penalty

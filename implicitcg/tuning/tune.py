@@ -90,7 +90,8 @@ def tune(
     tol = float(np.finfo(dtype).eps) ** 0.4 if tol is None else tol
 
     def rebuild(value: float) -> Any:
-        return unravel(jnp.full(1, value, dtype))
+        leaves, structure = jax.tree.flatten(theta0)
+        return jax.tree.unflatten(structure, [jnp.asarray(np.full(np.shape(leaf), value, dtype)) for leaf in leaves])
 
     folded = isinstance(criterion, AbstractCriterion)
     with Progress(progress, max_solves) as display:

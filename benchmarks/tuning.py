@@ -1,0 +1,164 @@
+"""Tuning one penalty: the search over every piece of the path against grids and peers, same folds, same loss.
+
+    python benchmarks/tuning.py [diabetes] [quadratic] [cubic] [simulated]
+
+Each contender runs in a process of its own, so that compilation and first-use costs count in the column `cold`; `warm`
+is a second run in the same process. `excess` is the cross-validation error above the lowest one known (that of the
+exact search), relative to it, after solving again at the chosen alpha to 1e-10: a loose solver is not credited with a
+value that the problem does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import warnings
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import numpy as np
+
+CONTENDERS = ("icg.tune", "LassoCV 100", "LassoCV 1000", "LassoCV 1000, tol 1e-6", "LassoLarsCV", "celer 100")
+DATA = ("diabetes", "quadratic", "cubic", "simulated")
+
+
+def load(name: str) -> tuple[np.ndarray, np.ndarray]:
+    if name == "simulated":
+        random = np.random.default_rng(0)
+        X = random.standard_normal((200, 5000))
+        for j in range(1, 5000):
+            X[:, j] = 0.9 * X[:, j - 1] + np.sqrt(1 - 0.81) * X[:, j]
+        w = np.zeros(5000)
+        w[random.choice(5000, 20, replace=False)] = 1
+        return X, X @ w + 0.5 * random.standard_normal(200)
+    from sklearn.datasets import load_diabetes
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+    X, y = load_diabetes(return_X_y=True)
+    degree = {"diabetes": 1, "quadratic": 2, "cubic": 3}[name]
+    return StandardScaler().fit_transform(PolynomialFeatures(degree, include_bias=False).fit_transform(X)), y
+
+
+def contender(name: str):
+    """A function `(X, y) -> (alpha, number of points)`; importing it is not part of the time."""
+    if name == "icg.tune":
+        import jax
+        import jax.numpy as jnp
+
+        jax.config.update("jax_enable_x64", True)
+        import implicitcg as icg
+
+        def model(X, y, theta):
+            return icg.lasso(X, y, jnp.exp(theta), fit_intercept=True)
+
+        def run(X, y):
+            result = icg.tune(icg.tuning.CrossValidation(model, X, y, cv=5), float(np.log(0.1)))
+            return float(np.exp(float(result.theta))), result.solves
+
+        return run
+    if name == "LassoLarsCV":
+        from sklearn.linear_model import LassoLarsCV
+
+        def run(X, y):
+            fitted = LassoLarsCV(cv=5).fit(X, y)
+            return fitted.alpha_, len(fitted.cv_alphas_)
+
+        return run
+    if name.startswith("celer"):  # its own LassoCV does not load with scikit-learn 1.9, so the folds are walked here
+        from celer import celer_path
+        from sklearn.model_selection import KFold
+
+        def run(X, y):
+            alphas = np.max(np.abs((X - X.mean(0)).T @ (y - y.mean()))) / len(y) * np.geomspace(1, 1e-3, 100)
+            errors = np.zeros(100)
+            for train, test in KFold(5).split(X):
+                centre, level = X[train].mean(0), y[train].mean()
+                columns = np.asfortranarray(X[train] - centre)
+                _, coefs, _ = celer_path(columns, y[train] - level, pb="lasso", alphas=alphas, tol=1e-4)
+                errors += np.mean(((X[test] - centre) @ coefs + level - y[test][:, None]) ** 2, axis=0) / 5
+            return alphas[np.argmin(errors)], 100
+
+        return run
+    from sklearn.linear_model import LassoCV
+
+    points = 1000 if "1000" in name else 100
+    tolerance = 1e-6 if "1e-6" in name else 1e-4
+
+    def run(X, y):
+        return LassoCV(cv=5, alphas=points, tol=tolerance, max_iter=10_000).fit(X, y).alpha_, points
+
+    return run
+
+
+def measure(name: str, data: str) -> dict[str, float]:
+    warnings.simplefilter("ignore")
+    X, y = load(data)
+    run = contender(name)
+    seconds = []
+    for _ in range(2):
+        begin = time.perf_counter()
+        alpha, points = run(X, y)
+        seconds.append(time.perf_counter() - begin)
+    return {"alpha": float(alpha), "points": int(points), "cold": seconds[0], "warm": seconds[1]}
+
+
+def error_at(X: np.ndarray, y: np.ndarray, alpha: float) -> float:
+    """The mean over five contiguous folds of the squared error, at the exact solution of every fold."""
+    from implicitcg.tuning.criteria import split
+    from implicitcg.tuning.homotopy import LassoPath
+
+    losses = []
+    for train, test in split(5, X, y):
+        path = LassoPath(X[train], y[train], np.ones(X.shape[1]), True)
+        coef = path.advance(alpha)[-1].coef
+        assert path.gap(coef, alpha) < 1e-10
+        losses.append(np.mean(((X[test] - path.x_mean) @ coef + path.y_mean - y[test]) ** 2))
+    return float(np.mean(losses))
+
+
+def _row(data, method, *columns) -> str:
+    widths = (10, 12, 9, 7, 8, 8)
+    return f"{data:<10} {method:<24} " + " ".join(f"{c:>{w}}" for c, w in zip(columns, widths, strict=True))
+
+
+def main() -> int:
+    if len(sys.argv) == 4 and sys.argv[1] == "--measure":
+        print(json.dumps(measure(sys.argv[2], sys.argv[3])))
+        return 0
+    chosen = sys.argv[1:] or list(DATA)
+    import jax
+    import sklearn
+
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}), Python {platform.python_version()}, "
+        f"jax {jax.__version__}, scikit-learn {sklearn.__version__}, one BLAS thread\n"
+    )
+    print(
+        f"{'data':<10} {'method':<24} {'alpha':>10} {'CV error':>12} {'excess':>9} {'points':>7} {'cold s':>8} {'warm s':>8}"
+    )
+    for data in chosen:
+        X, y = load(data)
+        best = None
+        for name in CONTENDERS:
+            done = subprocess.run(
+                [sys.executable, __file__, "--measure", name, data], capture_output=True, text=True, timeout=900
+            )
+            if done.returncode:
+                print(f"{data:<10} {name:<24} {done.stderr.strip().splitlines()[-1][:70]}")
+                continue
+            row = json.loads(done.stdout.strip().splitlines()[-1])
+            error = error_at(X, y, row["alpha"])
+            best = error if best is None else best
+            excess = f"{error / best - 1:.1e}"
+            times = f"{row['cold']:.2f}", f"{row['warm']:.2f}"
+            print(_row(data, name, f"{row['alpha']:.5g}", f"{error:.6f}", excess, row["points"], *times), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
