@@ -122,31 +122,31 @@ def test_without_matplotlib_the_message_says_how_to_get_it(result, monkeypatch, 
     assert "pip install 'implicitcg[plots]'" in capsys.readouterr().err
 
 
-def test_the_command_draws_what_it_found(tmp_path, capsys):
+@pytest.fixture
+def noise(tmp_path):
+    """A file of noise; both runs of the command below have its shape, compiled once."""
     pytest.importorskip("matplotlib")
-    picture = tmp_path / "new" / "curve.png"
-    # 40 rows of noise: the best model is empty, and its solve compiles in no time
-    rng = np.random.default_rng(0)
-    rows = "\n".join(",".join(map(str, row)) for row in rng.normal(size=(40, 3)))
+    rows = "\n".join(",".join(map(str, row)) for row in np.random.default_rng(0).normal(size=(40, 3)))
     (tmp_path / "noise.csv").write_text(f"a,b,y\n{rows}\n")
-    arguments = ["tune", str(tmp_path / "noise.csv"), "--target", "y", "--no-compare", "--plot", str(picture)]
-    assert main(arguments) == 0
+    return tmp_path / "noise.csv"
+
+
+def test_the_command_draws_what_it_found(noise, capsys):
+    picture = noise.parent / "new" / "curve.png"
+    assert main(["tune", str(noise), "--target", "y", "--no-compare", "--plot", str(picture)]) == 0
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert f"wrote {picture}" in capsys.readouterr().out
 
 
-def test_a_picture_that_fails_leaves_no_file(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("matplotlib")
-
+def test_a_picture_that_fails_leaves_no_file(noise, monkeypatch, capsys):
     def broken(*_, **__):
         raise RuntimeError("no ink")
 
     monkeypatch.setattr(command, "draw", broken)
-    (tmp_path / "noise.csv").write_text("a,b,y\n" + "\n".join(f"{i},{i % 3},{i % 4}" for i in range(12)))
-    outputs = ["--plot", str(tmp_path / "curve.png"), "--out", str(tmp_path / "model.json")]
-    assert main(["tune", str(tmp_path / "noise.csv"), "--target", "y", "--no-compare", *outputs]) == 1
+    outputs = ["--plot", str(noise.parent / "curve.png"), "--out", str(noise.parent / "model.json")]
+    assert main(["tune", str(noise), "--target", "y", "--no-compare", *outputs]) == 1
     assert "no ink" in capsys.readouterr().err
-    assert [child.name for child in tmp_path.iterdir()] == ["noise.csv"]
+    assert [child.name for child in noise.parent.iterdir()] == ["noise.csv"]
 
 
 def test_an_unknown_picture_format_is_refused_before_the_work(tmp_path, capsys):

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tuning.homotopy import LassoPath, PathBroken
+from ..tuning.homotopy import Knot, LassoPath, PathBroken
 from .fit import Fit, Split
 from .mistakes import Mistake
 from .peer import Peer
+
+MOST_ROWS = 12  # folds whose kinks are drawn
 
 
 def check_picture(name: str) -> None:
@@ -31,14 +33,18 @@ def check_picture(name: str) -> None:
         raise Mistake(f"--plot {name}: the ending must name a picture format, one of {endings}.")
 
 
-def lasso_path(X: NDArray, y: NDArray, lowest: float) -> tuple[NDArray, NDArray]:
-    """The kinks of the LASSO path down to the penalty `lowest`, and the coefficients there."""
+def lasso_path(X: NDArray, y: NDArray, lowest: float) -> list[Knot]:
+    """The LASSO path down to the penalty `lowest`, which is its last entry and need not be a kink."""
     weights = np.ones(X.shape[1])
     try:
-        knots = LassoPath(X, y, weights, True).advance(lowest)
+        return LassoPath(X, y, weights, True).advance(lowest)
     except PathBroken as broken:  # nearly dependent columns: draw the part above
-        knots = LassoPath(X, y, weights, True).advance(broken.c * (1 + 1e-6))
-    return np.array([knot.c for knot in knots]), np.array([knot.coef for knot in knots])
+        return LassoPath(X, y, weights, True).advance(broken.c * (1 + 1e-6))
+
+
+def kinks(path: list[Knot]) -> NDArray:
+    """The penalties at which a path has a kink."""
+    return np.array([knot.c for knot in path if knot.kink])
 
 
 def draw(
@@ -56,9 +62,13 @@ def draw(
 
     assert fit.search.curve is not None
     lowest = float(np.exp(np.min(fit.search.curve.theta)))
-    rows = {f"fold {i + 1}": lasso_path(X[train], y[train], lowest)[0] for i, (train, _) in enumerate(splits[:12])}
-    alphas, coefs = lasso_path(X, y, lowest)
-    rows["all rows"] = alphas
+    rows = {
+        f"fold {i + 1}": kinks(lasso_path(X[train], y[train], lowest))
+        for i, (train, _) in enumerate(splits[:MOST_ROWS])
+    }
+    path = lasso_path(X, y, lowest)
+    rows["all rows"] = kinks(path)
+    alphas, coefs = np.array([knot.c for knot in path]), np.array([knot.coef for knot in path])
     marks = {} if peer is None else {"LassoCV": (peer.alpha, peer.error)}
     figure = plots.report(fit.search, rows, alphas, coefs, names=terms, criterion="CV error", title=title, marks=marks)
     buffer = io.BytesIO()

@@ -18,9 +18,7 @@ def print_summary(console: Console, data: Data, recipe: Recipe, fit: Fit, peer: 
     """The table and, below it, the reasons."""
     console.print(table(recipe, fit, peer))
     for label, sentence in sentences(data, fit, peer, folds):
-        line = Text(f"{label}: ", style="bold")
-        line.append(sentence, style="none")
-        console.print(line, soft_wrap=False)
+        console.print(Text.assemble((f"{label}: ", "bold"), sentence))
 
 
 def table(recipe: Recipe, fit: Fit, peer: Peer | None) -> Table:

@@ -50,6 +50,7 @@ def path(
     lines = np.stack([np.interp(dense, alphas, column) for column in coefs.T], axis=1)
     at = alphas[0] if chosen is None else chosen
     value = np.array([np.interp(at, alphas, column) for column in coefs.T])
+    value = value if value.any() else coefs[0]  # an empty model: those that are largest with the least penalty
     named = [j for j in np.argsort(-np.abs(value), kind="stable")[:most] if value[j] != 0]
     named.sort(key=lambda j: -value[j])  # the legend in the order of the lines
     for j in np.flatnonzero(np.any(coefs != 0, axis=0)):

@@ -59,9 +59,9 @@ def report(
     for ax in (curve, ticks):
         ax.set_xlabel("")
     names_of_lines.axis("off")
-    names_of_lines.legend(
+    legend = names_of_lines.legend(
         *lines.get_legend_handles_labels(),
-        title="largest coefficients there",
+        title="largest coefficients",
         title_fontproperties={"size": 10},
         alignment="left",
         frameon=False,
@@ -70,6 +70,7 @@ def report(
         loc="upper left",
         borderaxespad=0,
     )
+    legend.get_title().set_color(TEXT)
     for ax, text in (
         (curve, title),
         (near, "around the best point"),

@@ -200,4 +200,4 @@ def _marks(ax: Any, result: TuneResult, transform: Transform, marks: Marks | Non
 
 
 def _signed(slope: float) -> str:
-    return f"{slope:+.3g}".replace("-", "−")
+    return f"{slope:+.3g}".replace("-", "−") if abs(slope) > 1e-12 else "0"
