@@ -135,12 +135,10 @@ def main() -> int:
     import sklearn
 
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}), Python {platform.python_version()}, "
-        f"jax {jax.__version__}, scikit-learn {sklearn.__version__}, one BLAS thread\n"
+        f"{platform.machine()}, {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}), one BLAS thread, "
+        f"Python {platform.python_version()}, jax {jax.__version__}, scikit-learn {sklearn.__version__}\n"
     )
-    print(
-        f"{'data':<10} {'method':<24} {'alpha':>10} {'CV error':>12} {'excess':>9} {'points':>7} {'cold s':>8} {'warm s':>8}"
-    )
+    print(_row("data", "method", "alpha", "CV error", "excess", "points", "cold s", "warm s"))
     for data in chosen:
         X, y = load(data)
         best = None

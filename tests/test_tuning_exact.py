@@ -8,6 +8,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LassoCV, lars_path
 
 import implicitcg as icg
+import implicitcg.nonsmooth
 from implicitcg.tuning import CrossValidation, HoldOut, Outcome, tune
 
 
@@ -178,3 +179,21 @@ def test_float32_reaches_the_float64_minimum_to_its_precision():
     assert result.theta.dtype == jnp.float32
     assert result.value == pytest.approx(expected, rel=1e-5)
     assert float(jnp.exp(result.theta)) == pytest.approx(alpha, rel=1e-5)
+
+
+def test_at_a_knot_the_one_sided_slopes_are_the_elements_of_the_conservative_jacobian_through_solve():
+    for X, y, X_val, y_val in map(split_data, range(10)):
+        criterion = HoldOut(lambda t, X=X, y=y: icg.lasso(X, y, jnp.exp(t)), X_val, y_val)
+        result = tune(criterion, 0.0)
+        if result.status is Outcome.stationary_kink:
+            break
+    elements = icg.nonsmooth.conservative_jacobian(criterion, result.theta, tol=1e-9)
+    np.testing.assert_allclose(np.sort(elements.vertices), result.one_sided_slopes, rtol=1e-9)
+    assert elements.is_stationary()
+
+
+def test_a_budget_that_an_exact_path_exceeds_is_not_passed_over_in_silence():
+    X, y, X_val, y_val = split_data(0)
+    result = tune(HoldOut(lambda t: icg.lasso(X, y, jnp.exp(t)), X_val, y_val), 0.0, max_solves=2)
+    assert result.converged
+    assert any("more than max_solves=2" in note for note in result.notes)

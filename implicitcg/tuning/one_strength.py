@@ -50,6 +50,11 @@ def tune_exactly(
     value = float(found.fold_values.mean())
     outcome, left, right, stationarity = _judge(found, strength, tol, value)
     journal.record(theta, value, stationarity.distance, f"best of {len(found.c_grid) - 1} pieces")
+    if journal.exhausted:
+        journal.tell(
+            f"The exact path took {journal.solves} pieces, more than max_solves={journal.max_solves}: a piece costs "
+            "far less than a solve, and the claim of a global minimum needs them all. Narrow `bounds=` to have fewer."
+        )
     if any(path.path.swaps for path in paths):
         journal.tell(
             "Some columns are linear combinations of others, so the coefficients (not the fit) are not unique; the "

@@ -25,6 +25,8 @@ from .oracle import AbstractOracle, FoldOracle, FunctionOracle
 from .progress import Progress
 from .result import Step, TuneResult
 
+TOLERANCE = 5e-7
+
 
 def tune(
     criterion: Callable[[Any], Any],
@@ -56,9 +58,10 @@ def tune(
         max_solves: the budget of inner solves (one for each fold and theta); 1000 by default, unlimited on an
             exact path, whose pieces are few.
         tol: how small the smallest hypergradient must be, relative to the criterion, to call a point stationary;
-            by default `eps^0.4` of the dtype (5e-7 in float64, 2e-3 in float32).
+            by default 5e-7 in float64 and on exact paths, 1e-4 in float32.
         progress: whether to show how the search is going; `None`: when standard error is a terminal.
-        checkpoint: a file in which evaluations are kept, so that the same call resumes after an interruption.
+        checkpoint: a file in which evaluations are kept, so that the same call resumes after an interruption. An exact
+            path takes seconds and keeps none.
         bounds: the range `(low, high)` of a single hyperparameter. By default it is found: from where every solution
             is empty, four decades down, and further while the best point is at that end.
         callback: called with every `Step` of the history; a true answer stops the search.
@@ -77,7 +80,7 @@ def tune(
         >>> X, y = jnp.eye(2), jnp.array([2.0, 1.0])
         >>> holdout = icg.tuning.HoldOut(lambda t: icg.lasso(X, y, jnp.exp(t)), X, jnp.array([1.5, 0.0]))
         >>> round(float(jnp.exp(icg.tune(holdout, 0.0).theta)), 4)
-        0.35
+        0.375
 
     Source: Bertrand et al., Implicit differentiation for fast hyperparameter selection in non-smooth convex learning,
     JMLR 2022, for the descent; `implicitcg.tuning.homotopy` and `implicitcg.tuning.descent` name theirs.
@@ -87,7 +90,8 @@ def tune(
     flat, unravel = _flatten(theta0)
     bounds = _checked_bounds(bounds, flat)
     dtype = flat.dtype
-    tol = float(np.finfo(dtype).eps) ** 0.4 if tol is None else tol
+    exact_tol = TOLERANCE if tol is None else tol
+    tol = max(TOLERANCE, 1000 * float(np.finfo(dtype).eps)) if tol is None else tol
 
     def rebuild(value: float) -> Any:
         leaves, structure = jax.tree.flatten(theta0)
@@ -100,7 +104,7 @@ def tune(
             family = recognise(criterion, float(flat[0]), rebuild)
             if family is not None:
                 try:
-                    return tune_exactly(*family, criterion.loss, float(flat[0]), rebuild, bounds, tol, journal)
+                    return tune_exactly(*family, criterion.loss, float(flat[0]), rebuild, bounds, exact_tol, journal)
                 except PathBroken as broken:
                     journal.tell(f"The pieces could not all be examined ({broken}), so the search went by solves.")
         journal.max_solves = 1000 if max_solves is None else max_solves
