@@ -127,10 +127,23 @@ def test_a_weakly_active_constraint_gives_both_pieces():
     assert certificate(problem).verdict == "certified"
 
 
-def test_too_many_kinks_are_an_honest_unknown():
-    n = 14  # 2^14 combinations exceed the 4096 elements examined
-    problem = icg.fixed_point(lambda z, x: jax.nn.relu(0.1 * z + x), jnp.zeros(n))
-    found = certificate(problem)
+@pytest.mark.parametrize("on_kink", [14, 40])
+def test_a_monotone_equilibrium_is_certified_whatever_the_number_of_its_kinks(on_kink):
+    n = 50  # 2^14 combinations exceed what is enumerated
+    rng = np.random.default_rng(3)
+    A, S = rng.standard_normal((2, n, n)) / 5
+    W = 0.9 * np.eye(n) - A.T @ A + S - S.T  # no contraction: its norm is above 1
+    u = np.where(np.arange(n) < on_kink, 0.0, rng.choice([-1.0, 1.0], n))
+    problem = icg.fixed_point(layer, jnp.asarray(W), jnp.asarray(u - W @ np.maximum(u, 0)))
+    found = certificate(problem, init=np.maximum(u, 0))
+    assert found.verdict == "certified" and found.selections == 2**on_kink
+    assert found.min_singular_value >= 0.1 - 1e-9  # the monotonicity constant of W
+
+
+def test_too_many_kinks_without_a_sufficient_condition_are_an_honest_unknown():
+    n = 14
+    W = np.triu(np.full((n, n), 3.0), 1)  # every selection is triangular with unit diagonal, but far from monotone
+    found = certificate(icg.fixed_point(layer, jnp.asarray(W), jnp.zeros(n)), init=np.zeros(n))
     assert found.verdict == "unknown" and found.kinks == n and "too many" in found.reason
 
 

@@ -16,7 +16,6 @@ from jax._src.interpreters import partial_eval
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.extend.core import Primitive as Primitive
 
-
 # Frames of these are not the user's: this package, and what wraps functions on the way.
 _PASSED_OVER = tuple(
     os.path.dirname(os.path.abspath(path)) + os.sep
@@ -110,7 +109,7 @@ def live(closed: Any, used_outputs: Sequence[bool]) -> Any:
 def function_name(equation: Any) -> str:
     """The name of the Python function behind a call such as `custom_jvp_call`."""
     for inner in subprograms(equation):
-        name = getattr(inner.jaxpr if hasattr(inner, "jaxpr") else inner, "debug_info").func_name
+        name = (inner.jaxpr if hasattr(inner, "jaxpr") else inner).debug_info.func_name
         return name.split(" ")[0]
     return equation.primitive.name
 

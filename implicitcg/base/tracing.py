@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax._src import core
 
 
@@ -28,12 +28,17 @@ def concrete_value(x: Any) -> Any:
 
 
 def concretely(predicate: Callable[[Any], Any], x: Any) -> bool | None:
-    """`bool(predicate(value of x))`, evaluated at once even while a program is traced; `None` where `x` is abstract."""
+    """`bool(predicate(value of x))`, evaluated at once even while a program is traced; `None` where `x` is abstract.
+
+    On the CPU the predicate sees a NumPy array, so that checking a user's input compiles nothing.
+    """
     value = concrete_value(x)
     if value is None:
         return None
+    if not isinstance(value, jax.Array) or all(device.platform == "cpu" for device in value.devices()):
+        return bool(predicate(np.asarray(value)))
     with jax.ensure_compile_time_eval():
-        return bool(predicate(jnp.asarray(value)))
+        return bool(predicate(value))
 
 
 def is_traced(tree: Any) -> bool:

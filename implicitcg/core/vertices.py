@@ -7,15 +7,19 @@ exactly when the determinants at the vertices are nonzero and of one sign.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ..nonsmooth import conservative_jacobian, kinks
-from .certificate import Certificate, Verdict
+from ..nonsmooth import RankOneTerms, conservative_jacobian, kinks, rank_one_terms
+from .certificate import Certificate, Verdict, judge_positive_definite
+
+ENUMERATED = 10  # kinks up to which all vertices are formed from the rank-one terms: 1024 matrices
+SAMPLED = 1024  # elements examined where the kinks have no rank-one form
 
 
 def vertex_certificate(
@@ -34,64 +38,81 @@ def vertex_certificate(
     eps = float(jax.numpy.finfo(flat.dtype).eps)
     near = eps**0.75 * max(1.0, float(np.max(np.abs(flat), initial=0.0))) if tolerance is None else tolerance
     found = _examine(equation, flat, near)
-    if tolerance is None and found.smallest > 0 and 2 * error / found.smallest > near:
-        found = _examine(equation, flat, 2 * error / found.smallest)
-    return found.certificate()
+    if tolerance is None and found.min_singular_value > 0:
+        bound = 2 * error / found.min_singular_value
+        if near < bound and found.margin <= bound:  # the solution is too inexact to tell these kinks apart
+            return _examine(equation, flat, bound)
+    return found
 
 
-class _Examined(NamedTuple):
-    """What the vertices show: signs of determinants, the smallest singular value, whether one is singular to rounding."""
-
-    signs: np.ndarray
-    smallest: float
-    singular: bool
-    exhaustive: bool
-    scalar: bool
-    kinks: int
-    margin: float
-
-    def certificate(self) -> Certificate:
-        count = len(self.signs)
-
-        def verdict(name: Verdict, reason: str) -> Certificate:
-            return Certificate(name, self.kinks, self.margin, self.smallest, count, reason)
-
-        if self.singular:
-            return verdict("singular", "an element of the conservative Jacobian of the equation is singular")
-        if len(set(self.signs.tolist())) > 1:
-            return verdict(
-                "singular",
-                "the determinants at the vertices have both signs, so an element between them is singular: one healthy "
-                "selection proves nothing",
-            )
-        if not self.exhaustive:
-            return verdict("unknown", f"the {count} elements sampled are invertible, but there are too many to examine")
-        if not self.scalar:
-            return verdict(
-                "unknown",
-                f"the {count} vertices are invertible with determinants of one sign, but a kink is not scalar, so the "
-                "elements between them are not covered",
-            )
-        if self.kinks == 0:
-            return verdict("certified", "no kink is active and the Jacobian of the equation is invertible")
-        return verdict("certified", f"the determinants at all {count} vertices are nonzero and of one sign")
+def _examine(equation: Callable[[Any], Any], z: Any, near: float) -> Certificate:
+    """The vertices by their rank-one terms where the kinks have them, by evaluation otherwise."""
+    report = kinks(equation, z, tol=near)
+    count, margin = int(np.sum(report.entries)), float(report.margin)
+    terms = rank_one_terms(equation, z, tol=near) if count else None
+    if terms is not None and count > ENUMERATED:
+        return _by_symmetric_part(terms, count, margin)
+    if terms is not None:
+        weights = np.asarray(list(itertools.product([0.0, 1.0], repeat=len(terms.left))))
+        matrices = terms.base + np.einsum("vk,ki,kj->vij", weights, terms.left, terms.right)
+        return _judge(matrices, True, True, count, margin)
+    elements = conservative_jacobian(equation, z, tol=near, max_elements=SAMPLED)
+    return _judge(np.asarray(elements.vertices), elements.exhaustive, count == 0, count, margin)
 
 
-def _examine(equation: Callable[[Any], Any], z: Any, near: float) -> _Examined:
-    elements, report = conservative_jacobian(equation, z, tol=near), kinks(equation, z, tol=near)
-    entries = np.asarray(report.entries)
-    scalar = all(kind == "interval" for kind, count in zip(report.kinds, entries, strict=True) if count)
-    matrices = np.asarray(elements.vertices)
-    # to unit rows, so that the threshold below does not depend on the units of the equations
-    matrices = matrices / np.maximum(np.linalg.norm(matrices, axis=2, keepdims=True), np.finfo(matrices.dtype).tiny)
-    values = np.linalg.svd(matrices, compute_uv=False) if z.shape[0] else np.ones((len(matrices), 1))
-    threshold = 10 * max(z.shape[0], 1) * np.finfo(matrices.dtype).eps * values[:, 0]
-    return _Examined(
-        signs=np.linalg.slogdet(matrices)[0],
-        smallest=float(np.linalg.svd(np.asarray(elements.vertices), compute_uv=False).min(initial=np.inf)),
-        singular=bool(np.any(values[:, -1] <= threshold)),
-        exhaustive=elements.exhaustive,
-        scalar=scalar,
-        kinks=int(entries.sum()),
-        margin=float(report.margin),
+def _by_symmetric_part(terms: RankOneTerms, count: int, margin: float) -> Certificate:
+    """A sufficient condition for any number `k` of kinks, which holds at every monotone or contractive equilibrium.
+
+    With `B(d) = B_0 + sum_i d_i u_i v_i^T` and `M_ij = v_i^T B_0^{-1} u_j`, `det B(d) = det B_0 det(I + D M)`. If
+    `I + (M + M^T)/2` is positive definite no `d` in the box is singular: `x = -D M x` gives `x_i^2 <= -x_i (M x)_i`,
+    hence `x^T (I + M) x <= 0`, so `x = 0`.
+    """
+    ends = np.stack([terms.base, terms.base + terms.left.T @ terms.right])
+    few = _judge(ends, False, True, count, margin)
+    if few.verdict == "singular":
+        return few
+    M = terms.right @ np.linalg.solve(terms.base, terms.left.T)
+    definite, smallest = judge_positive_definite(np.eye(len(M)) + (M + M.T) / 2)
+    if not definite:
+        return few
+    reason = (
+        f"the symmetric part of the coupling of the {count} active kinks is positive definite, as for a monotone or "
+        "contractive map, so no element is singular"
     )
+    return Certificate("certified", count, margin, smallest, 2**count, reason)
+
+
+def _judge(matrices: np.ndarray, exhaustive: bool, scalar: bool, kinks: int, margin: float) -> Certificate:
+    """The verdict on a list of vertices; `scalar` says that what lies between them is covered by their signs."""
+    count, dimension = matrices.shape[:2]
+    if dimension == 0:
+        return Certificate("certified", kinks, margin, 1.0, count, "there is no unknown")
+    # to unit rows, so that the threshold does not depend on the units of the equations
+    rows = np.maximum(np.linalg.norm(matrices, axis=2, keepdims=True), np.finfo(matrices.dtype).tiny)
+    values = np.linalg.svd(matrices / rows, compute_uv=False)
+    singular = np.any(values[:, -1] <= 10 * dimension * np.finfo(matrices.dtype).eps * values[:, 0])
+    signs = np.linalg.slogdet(matrices / rows)[0]
+    smallest = float(np.linalg.svd(matrices, compute_uv=False).min())
+
+    def verdict(name: Verdict, reason: str) -> Certificate:
+        return Certificate(name, kinks, margin, smallest, count, reason)
+
+    if singular:
+        return verdict("singular", "an element of the conservative Jacobian of the equation is singular")
+    if np.any(signs != signs[0]):
+        return verdict(
+            "singular",
+            "the determinants at the vertices have both signs, so an element between them is singular: one healthy "
+            "selection proves nothing",
+        )
+    if not exhaustive:
+        return verdict("unknown", f"the {count} elements examined are invertible, but there are too many to examine all")
+    if not scalar:
+        return verdict(
+            "unknown",
+            f"the {count} vertices are invertible with determinants of one sign, but not every kink is scalar, so the "
+            "elements between them are not covered",
+        )
+    if kinks == 0:
+        return verdict("certified", "no kink is active and the Jacobian of the equation is invertible")
+    return verdict("certified", f"the determinants at all {count} vertices are nonzero and of one sign")

@@ -145,24 +145,25 @@ class Composite(AbstractProblem[Array]):
         """
         if not isinstance(self.penalty, AbstractSeparable):
             return super().certificate(z, residual, tolerance)
-        z = jnp.asarray(z)
-        u = self.forward(z)
-        branches = self.penalty.branches(u, self.step())
-        distance = np.asarray(branches.distance)
-        free = np.asarray(branches.free) > 0
+        branches, curvature = _facts(self, jnp.asarray(z))
+        distance, free = np.asarray(branches.distance), np.asarray(branches.free) > 0
 
         def judged(active: np.ndarray) -> tuple[np.ndarray, bool, float]:
             index = np.flatnonzero(free | active)
-            block = self.face_block(z, u, jnp.asarray(index, jnp.int32)) if len(index) else np.zeros((0, 0))
-            return index, *judge_positive_definite(np.asarray(block))
+            padded = np.zeros(1 << max(len(index) - 1, 0).bit_length(), np.int32)  # few shapes, so few compilations
+            padded[: len(index)] = index
+            block = np.asarray(_block(self, jnp.asarray(z), jnp.asarray(padded)))[: len(index), : len(index)]
+            return index, *judge_positive_definite(block)
 
         active = np.asarray(branches.on_kink(0.0 if tolerance is None else tolerance))
         index, definite, smallest = judged(active)
         if tolerance is None and definite and len(index):
             # how far the solution may be from the true one: the residual through the inverse of B on the face
-            curvature = float(np.max(np.asarray(self.smooth.curvature())[index]))
-            active = np.asarray(branches.on_kink(residual * (1 + curvature / smallest)))
-            index, definite, smallest = judged(active)
+            bound = residual * (1 + float(np.max(np.asarray(curvature)[index])) / smallest)
+            wider = np.asarray(branches.on_kink(bound))
+            if np.any(wider & ~active):
+                active = wider
+                index, definite, smallest = judged(active)
         kinks = int(active.sum())
         margin = float(np.min(distance, initial=np.inf))
         size = len(index)
@@ -178,6 +179,17 @@ class Composite(AbstractProblem[Array]):
             "with duplicated columns or more active features than samples; derivatives are not determined"
         )
         return Certificate("singular", kinks, margin, max(smallest, 0.0), 2**kinks, reason)
+
+
+@eqx.filter_jit
+def _facts(problem: Composite, z: Array) -> tuple[Branches, Array]:
+    """What a certificate asks of a solution: its branches and the curvatures."""
+    return problem.branches(z), problem.smooth.curvature()
+
+
+@eqx.filter_jit
+def _block(problem: Composite, z: Array, index: Array) -> Array:
+    return problem.face_block(z, problem.forward(z), index)
 
 
 def _separable(penalty: AbstractPenalty) -> AbstractSeparable:
