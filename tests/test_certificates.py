@@ -105,10 +105,7 @@ def test_quadratic_programs_agree_with_brute_force_over_every_selection():
         found = icg.certify(problem, solution)
         ties = [(0.0, 1.0) if entry == 0 else (float(entry > 0),) for entry in v]
         brute = verdict_by_brute_force(
-            [
-                np.block([[P, G.T @ (np.diag(d) - np.eye(4))], [G, np.diag(d)]])
-                for d in itertools.product(*ties)
-            ]
+            [np.block([[P, G.T @ (np.diag(d) - np.eye(4))], [G, np.diag(d)]]) for d in itertools.product(*ties)]
         )
         verdicts.append(found.verdict)
         assert found.verdict == brute, (trial, v)

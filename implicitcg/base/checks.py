@@ -70,9 +70,7 @@ def penalty_strength(alpha: Any, p: int, dtype: Any, name: str = "alpha") -> Arr
     """A penalty of shape `()` or `(p,)`, nonnegative and finite where its value is known."""
     alpha = floating(alpha, name, dtype)
     if alpha.shape not in ((), (p,)):
-        raise ValueError(
-            f"{name} has shape {alpha.shape}; a scalar or one value per feature, shape ({p},), is needed."
-        )
+        raise ValueError(f"{name} has shape {alpha.shape}; a scalar or one value per feature, shape ({p},), is needed.")
     if concretely(lambda value: (abs(value) < math.inf).all(), alpha) is False:
         raise ValueError(f"{name} is not finite ({concrete_value(alpha)}); give a finite number >= 0.")
     if concretely(lambda value: (value >= 0).all(), alpha) is False:

@@ -20,7 +20,7 @@ def concrete_value(x: Any) -> Any:
 
     Under eager `grad` and `jvp` the primal value behind the tracer is concrete and is returned.
     """
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, core.Tracer):
         x = core.to_concrete_value(x)
         if x is None:
             return None
@@ -43,4 +43,4 @@ def concretely(predicate: Callable[[Any], Any], x: Any) -> bool | None:
 
 def is_traced(tree: Any) -> bool:
     """Whether any leaf of `tree` is a tracer."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(tree))
+    return any(isinstance(leaf, core.Tracer) for leaf in jax.tree_util.tree_leaves(tree))

@@ -126,9 +126,7 @@ def _linear_solve(linearisation: Linearisation, rhs: Any, solve: Any, transpose_
     def matvec(v: Array) -> Array:
         return ravel_pytree(linearisation.apply(unravel(v)))[0]
 
-    return unravel(
-        lax.custom_linear_solve(matvec, flat, solve, transpose_solve, symmetric=linearisation.symmetric)
-    )
+    return unravel(lax.custom_linear_solve(matvec, flat, solve, transpose_solve, symmetric=linearisation.symmetric))
 
 
 def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:

@@ -1,4 +1,4 @@
-"""`certify`: may the derivative of this solution be trusted?"""
+"""`certify`: whether the derivative of a solution may be trusted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def certify(problem: AbstractProblem, solution: Solution, *, tol: float | None =
             "`jax.tree.map(lambda leaf: leaf[i], ...)`."
         )
     if not bool(solution.converged):
-        return Certificate("unknown", 0, np.nan, np.nan, 0, f"there is no solution to certify. {Status[solution.status]}")
+        return Certificate(
+            "unknown", 0, np.nan, np.nan, 0, f"there is no solution to certify. {Status[solution.status]}"
+        )
     if tol is not None and not (np.isfinite(tol) and tol >= 0):
         raise ValueError(f"tol is {tol}; give a finite distance >= 0, or None for the solution's error bound.")
     problem = problem.closed(solution.root)

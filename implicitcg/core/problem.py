@@ -65,7 +65,7 @@ class AbstractProblem(eqx.Module, Generic[Z]):
         """The solver used when none is named."""
 
     def start(self, init: Any) -> Z:
-        """The starting point for a user's `init`: checked against the unknown's structure, or the default for `None`."""
+        """The starting point for a user's `init`, checked against the unknown; the default for `None`."""
         return self.initial() if init is None else matching_structure(init, self.initial(), "init")
 
     def present(self, z: Z) -> tuple[PyTree, PyTree | None]:
@@ -93,7 +93,9 @@ class AbstractProblem(eqx.Module, Generic[Z]):
 
         def push(tangent: Any) -> Z:
             filled = jax.tree.map(
-                lambda zero, t: zero if t is None else t, no_parameters, eqx.filter(tangent, eqx.is_inexact_array),
+                lambda zero, t: zero if t is None else t,
+                no_parameters,
+                eqx.filter(tangent, eqx.is_inexact_array),
                 is_leaf=lambda leaf: leaf is None,
             )
             return joint(filled, no_unknowns)
@@ -105,7 +107,6 @@ class AbstractProblem(eqx.Module, Generic[Z]):
             face=Everything(flat.shape[0]),
             margin=jnp.asarray(jnp.inf, flat.dtype),
         )
-
 
     def certificate(self, z: Z, residual: float, tolerance: float | None) -> Certificate:
         """The verdict on every element of the conservative Jacobian at `z`; see `certify`.

@@ -79,9 +79,7 @@ def solve(
     optimization, NeurIPS 2021.
     """
     if not isinstance(problem, AbstractProblem):
-        raise TypeError(
-            f"icg.solve needs a problem, such as icg.lasso(X, y, alpha), and got {type(problem).__name__}."
-        )
+        raise TypeError(f"icg.solve needs a problem, such as icg.lasso(X, y, alpha), and got {type(problem).__name__}.")
     if solver is not None and not isinstance(solver, AbstractSolver):
         raise TypeError(f"`solver` must be one of icg.solvers, and is a {type(solver).__name__}.")
     problem = problem.closed(init)

@@ -22,9 +22,7 @@ ENUMERATED = 10  # kinks up to which all vertices are formed from the rank-one t
 SAMPLED = 1024  # elements examined where the kinks have no rank-one form
 
 
-def vertex_certificate(
-    residual: Callable[[Any], Any], z: Any, error: float, tolerance: float | None
-) -> Certificate:
+def vertex_certificate(residual: Callable[[Any], Any], z: Any, error: float, tolerance: float | None) -> Certificate:
     """The certificate of `F(z) = residual(z)` from the elements of its conservative Jacobian at `z`.
 
     Kinks closer than `tolerance` are active; by default those closer than the error of `z`, estimated by the residual
@@ -106,7 +104,9 @@ def _judge(matrices: np.ndarray, exhaustive: bool, scalar: bool, kinks: int, mar
             "selection proves nothing",
         )
     if not exhaustive:
-        return verdict("unknown", f"the {count} elements examined are invertible, but there are too many to examine all")
+        return verdict(
+            "unknown", f"the {count} elements examined are invertible, but there are too many to examine all"
+        )
     if not scalar:
         return verdict(
             "unknown",

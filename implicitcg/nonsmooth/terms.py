@@ -16,7 +16,7 @@ CHUNK = 32  # Jacobians evaluated at a time
 
 
 class RankOneTerms(NamedTuple):
-    """`J(d) = base + sum_i d_i u_i v_i^T` for weights `d` in `[0, 1]^k`, with `u_i` and `v_i` the rows of `left`, `right`."""
+    """`J(d) = base + sum_i d_i u_i v_i^T` for weights `d` in `[0, 1]^k`; `u_i`, `v_i` are the rows of `left`, `right`."""
 
     base: np.ndarray
     left: np.ndarray
@@ -26,12 +26,14 @@ class RankOneTerms(NamedTuple):
 def rank_one_terms(fn: Callable[[Any], Any], x: Any, *, tol: float) -> RankOneTerms | None:
     """The Jacobian of `fn` at `x` as an affine function of its kinks, or `None` where it is not one.
 
-    `k + 3` Jacobians are evaluated for `k` kinks, where enumeration needs `2^k`. The form holds when every kink is scalar
-    and none is seen through another; it is verified at the opposite vertex and at a random point of the box.
+    `k + 3` Jacobians are evaluated for `k` kinks, where enumeration needs `2^k`. The form holds when every kink is
+    scalar and none is seen through another; it is verified at the opposite vertex and at a random point of the box.
     """
     problem = _Elements(closing.close(fn, (x,), {}), tol)
     records = problem.records({})
-    free = [alternatives(i, site, r, tol) for i, (site, r) in enumerate(zip(problem.linear.sites, records))]
+    free = [
+        alternatives(i, site, r, tol) for i, (site, r) in enumerate(zip(problem.linear.sites, records, strict=True))
+    ]
     kinked: list[Alternatives] = [a for a in free if a is not None]
     if not kinked or any(a.site.kind != "interval" or not a.exhaustive for a in kinked):
         return None
@@ -62,7 +64,7 @@ def rank_one_terms(fn: Callable[[Any], Any], x: Any, *, tol: float) -> RankOneTe
             left.append(u[:, 0] * np.sqrt(s[0]))
             right.append(vt[0] * np.sqrt(s[0]))
     terms = RankOneTerms(base, np.stack(left), np.stack(right))
-    for d, jacobian in zip(probe[1:], (opposite, inside)):
+    for d, jacobian in zip(probe[1:], (opposite, inside), strict=True):
         predicted = base + (terms.left * d[:, None]).T @ terms.right
         if np.max(np.abs(predicted - jacobian)) > _rounding(base) * (1 + np.max(np.abs(jacobian))):
             return None

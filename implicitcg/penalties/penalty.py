@@ -55,7 +55,7 @@ class AbstractPenalty(eqx.Module):
 class AbstractSeparable(AbstractPenalty):
     """A sum of one-dimensional penalties, each with a free and a fixed branch.
 
-    `anchor_moves` says whether the fixed values depend on the penalty's parameters (bounds do, the zero of l1 does not).
+    `anchor_moves` says whether the fixed values depend on the penalty's parameters: bounds do, the zero of l1 does not.
     """
 
     anchor_moves: ClassVar[bool] = True

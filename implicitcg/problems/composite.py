@@ -74,9 +74,7 @@ class Composite(AbstractProblem[Array]):
             lambda index: self.face_block(z, u, index), free, branches.on_kink() & ~free, self.capacities(), z.dtype
         )
 
-    def face_block(
-        self, z: Float[Array, " p"], u: Float[Array, " p"], index: Int[Array, " c"]
-    ) -> Float[Array, "c c"]:
+    def face_block(self, z: Float[Array, " p"], u: Float[Array, " p"], index: Int[Array, " c"]) -> Float[Array, "c c"]:
         """The Hessian of `f + g` on the free branch, restricted to a few coordinates."""
         return self.smooth.hessian_block(z, index) + jnp.diag(_separable(self.penalty).curvature(z, u)[index])
 
@@ -97,7 +95,7 @@ class Composite(AbstractProblem[Array]):
         here = _frozen(self)
         at = lax.stop_gradient(z)
         step, u = here.step(), here.forward(at)
-        branches = here.penalty.branches(u, step)
+        branches = _separable(here.penalty).branches(u, step)
         weight = choose(branches.free, branches.distance, name=type(penalty).__name__)
         mask = weight > 0
         safe = jnp.where(mask, weight, 1)
@@ -136,11 +134,11 @@ class Composite(AbstractProblem[Array]):
             capacities=here.capacities(),
         )
 
-    def certificate(self, z: np.ndarray, residual: float, tolerance: float | None) -> Certificate:
+    def certificate(self, z: Array, residual: float, tolerance: float | None) -> Certificate:
         """Exact on the equicorrelation set: every selection is a principal block of one Hessian.
 
-        With `E` the coordinates that are free or sit on their kink, `det B_S = det K_SS` up to a positive factor for every
-        selection `S`, and fractional weights only add a nonnegative diagonal. So for a convex problem every element is
+        With `E` the coordinates that are free or sit on their kink, `det B_S = det K_SS` up to a positive factor for
+        every selection `S`, and fractional weights only add a nonnegative diagonal. So for a convex problem every element is
         invertible exactly when `K_EE` is positive definite.
         """
         if not isinstance(self.penalty, AbstractSeparable):

@@ -118,7 +118,9 @@ def fixed_point(f: Callable[..., Z], *args: PyTree) -> FixedPoint[Z]:
 
 def _callable(function: Any, name: str) -> Any:
     if not callable(function):
-        raise TypeError(f"{name} must be a function of the unknown and the arguments, and is a {type(function).__name__}.")
+        raise TypeError(
+            f"{name} must be a function of the unknown and the arguments, and is a {type(function).__name__}."
+        )
     return function
 
 
@@ -160,7 +162,9 @@ def _guess(function: Callable, args: tuple[PyTree, ...], name: str) -> Any:
             start = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), floating(leaf, "argument").dtype), candidate)
             image = eqx.filter_eval_shape(function, start, *args)
         except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
-            raise ValueError(f"{advice} (The function fails on a point shaped like its first argument: {error})") from error
+            raise ValueError(
+                f"{advice} (The function fails on a point shaped like its first argument: {error})"
+            ) from error
         if _shapes(image) == _shapes(start):
             return start
         candidate = image

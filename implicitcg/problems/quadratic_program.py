@@ -115,7 +115,13 @@ def qp(
     if n <= 0:
         raise ValueError(f"q has shape {arrays['q'].shape}; a vector of shape (n,) with n > 0 is needed.")
     rows = {"A": data["b"].shape[0] if data["b"].ndim else -1, "G": data["h"].shape[0] if data["h"].ndim else -1}
-    for name, shape in {"P": (n, n), "A": (rows["A"], n), "b": (rows["A"],), "G": (rows["G"], n), "h": (rows["G"],)}.items():
+    for name, shape in {
+        "P": (n, n),
+        "A": (rows["A"], n),
+        "b": (rows["A"],),
+        "G": (rows["G"], n),
+        "h": (rows["G"],),
+    }.items():
         if data[name].shape != shape:
             raise ValueError(f"{name} has shape {data[name].shape}; with q of shape ({n},) it must have shape {shape}.")
     for name, array in data.items():

@@ -67,7 +67,7 @@ class InteriorPoint(AbstractSolver):
         reached = problem.unknown(point.x, point.y, point.s - point.z)
         polished = Newton(max_steps=20).run(problem, reached)
         status = polished.status
-        # judged by the rays of the interior point phase: far out, a residual is small beside the iterate and means nothing
+        # judged by the interior point phase: far out on a ray, a residual is small beside the iterate and means nothing
         failed = (status != Status.converged) | ~(state.error <= 1e3 * tolerance)
         status = Status.where(failed & (status == Status.converged), Status.not_converged, status)
         status = Status.where(failed & _infeasible(problem, point.x, failed), Status.infeasible, status)

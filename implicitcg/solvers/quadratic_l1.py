@@ -3,7 +3,7 @@
 Each round does three things that never increase the objective:
 
 1. sweeps of coordinate descent, which find the support and the signs (convergence from any start);
-2. a Newton step on the support `S` with signs `s`: `d_S = -G_SS^{-1} (G w - c + t s)_S`, exact once `S` and `s` are right;
+2. a Newton step on the support `S` with signs `s`, `d_S = -G_SS^{-1} (G w - c + t s)_S`: exact once both are right;
 3. an exact line search along `d`, over the sign changes it meets.
 
 So the method converges globally like coordinate descent and ends exactly, as an active-set method does.
@@ -97,8 +97,8 @@ def _newton_step(problem: QuadraticL1, w: Array) -> Array:
 def _exact_line_search(problem: QuadraticL1, w: Array, direction: Array, gradient: Array) -> Array:
     """The minimiser of the objective on the segment from `w` to `w + direction`.
 
-    Along the segment the slope is increasing and piecewise affine, with a jump `2 t_j |d_j|` where `w_j + s d_j` changes
-    sign. A minimiser at a jump puts that coordinate at exactly zero.
+    Along the segment the slope is increasing and piecewise affine, with a jump `2 t_j |d_j|` where `w_j + s d_j`
+    changes sign. A minimiser at a jump puts that coordinate at exactly zero.
     """
     crossing = jnp.where(w * direction < 0, -w / jnp.where(direction == 0, 1, direction), jnp.inf)
     order = jnp.argsort(crossing)

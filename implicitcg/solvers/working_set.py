@@ -57,7 +57,8 @@ class WorkingSetNewton(AbstractSolver):
         if not self.accepts(problem):
             raise TypeError(
                 "WorkingSetNewton solves least squares with a weighted l1 penalty; this problem is "
-                f"{type(problem.smooth).__name__} plus {type(problem.penalty).__name__}. Use icg.solvers.ProximalGradient()."
+                f"{type(problem.smooth).__name__} plus {type(problem.penalty).__name__}. "
+                "Use icg.solvers.ProximalGradient()."
             )
         smooth: LeastSquares = problem.smooth
         p, dtype = smooth.dimension()
