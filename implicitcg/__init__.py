@@ -1,4 +1,4 @@
-"""Differentiate through solvers of nonsmooth problems: derivatives that are right, or a clear word that they are not."""
+"""Differentiate through solvers of nonsmooth problems: derivatives that are right, or a word that they are not."""
 
 from . import adjoints as adjoints
 from . import nonsmooth as nonsmooth

@@ -16,7 +16,7 @@ CHUNK = 32  # Jacobians evaluated at a time
 
 
 class RankOneTerms(NamedTuple):
-    """`J(d) = base + sum_i d_i u_i v_i^T` for weights `d` in `[0, 1]^k`; `u_i`, `v_i` are the rows of `left`, `right`."""
+    """`J(d) = base + sum_i d_i u_i v_i^T` for `d` in `[0, 1]^k`; `u_i`, `v_i` are the rows of `left` and `right`."""
 
     base: np.ndarray
     left: np.ndarray

@@ -138,8 +138,8 @@ class Composite(AbstractProblem[Array]):
         """Exact on the equicorrelation set: every selection is a principal block of one Hessian.
 
         With `E` the coordinates that are free or sit on their kink, `det B_S = det K_SS` up to a positive factor for
-        every selection `S`, and fractional weights only add a nonnegative diagonal. So for a convex problem every element is
-        invertible exactly when `K_EE` is positive definite.
+        every selection `S`, and fractional weights only add a nonnegative diagonal. So for a convex problem every
+        element is invertible exactly when `K_EE` is positive definite.
         """
         if not isinstance(self.penalty, AbstractSeparable):
             return super().certificate(z, residual, tolerance)

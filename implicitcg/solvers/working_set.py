@@ -65,16 +65,16 @@ class WorkingSetNewton(AbstractSolver):
         threshold = jnp.broadcast_to(problem.penalty.alpha, (p,)).astype(dtype)
         eps = float(jnp.finfo(dtype).eps)
         tolerance = max(1e-10, 50 * eps) if self.tolerance is None else self.tolerance
-        zero_value = smooth.value(jnp.zeros(p, dtype))
-        gap = relative_gap(smooth, threshold, init, smooth.gradient(init), zero_value)
+        scale = GapScale.of(smooth, threshold)
+        gap = relative_gap(smooth, scale, init, smooth.gradient(init))
         count = jnp.zeros((), jnp.int32)
         state = _State(init, gap, count, count, jnp.asarray(True))
         sizes = working_set_sizes(smooth, self.capacity)
         for size in sizes:
             room = size if size == sizes[-1] else size // 2
-            state = self._stage(smooth, threshold, zero_value, tolerance, size, room, state)
+            state = self._stage(smooth, scale, tolerance, size, room, state)
         w, memory = _finish(problem, threshold, state.w)
-        gap = relative_gap(smooth, threshold, w, smooth.gradient(w), zero_value)
+        gap = relative_gap(smooth, scale, w, smooth.gradient(w))
         status = Status.where(gap <= tolerance, Status.converged, Status.not_converged)
         unpinned = jnp.any(threshold == 0) & ~memory.healthy
         status = Status.where(unpinned, Status.not_unique, status)
@@ -83,14 +83,14 @@ class WorkingSetNewton(AbstractSolver):
     def _stage(
         self,
         smooth: LeastSquares,
-        threshold: Array,
-        zero_value: Array,
+        scale: GapScale,
         tolerance: float,
         size: int,
         room: int,
         state: _State,
     ) -> _State:
         """Working sets of one static size, until the gap is reached or the support outgrows its `room`."""
+        threshold = scale.threshold
         p = threshold.shape[0]
 
         def crowded(w: Array) -> Bool[Array, ""]:
@@ -109,7 +109,7 @@ class WorkingSetNewton(AbstractSolver):
             small = QuadraticL1(block, linear, threshold[index], jnp.ones(size, bool))
             inside, _, rounds = solve_quadratic_l1(small, inside, max_rounds=self.max_rounds)
             w = outside.at[index].set(inside)
-            gap = relative_gap(smooth, threshold, w, smooth.gradient(w), zero_value)
+            gap = relative_gap(smooth, scale, w, smooth.gradient(w))
             return _State(w, gap, state.steps + 1, state.rounds + rounds, crowded(w))
 
         return lax.while_loop(unfinished, step, state._replace(crowded=crowded(state.w)))
@@ -136,20 +136,37 @@ def working_set(smooth: AbstractSmooth, threshold: Array, w: Array, size: int) -
     return lax.top_k(score, size)[1].astype(jnp.int32)
 
 
+class GapScale(NamedTuple):
+    """What a duality gap is measured against, computed once a solve."""
+
+    threshold: Float[Array, " p"]
+    curvature: Float[Array, " p"]
+    zero_value: Float[Array, ""]
+
+    @classmethod
+    def of(cls, smooth: LeastSquares, threshold: Float[Array, " p"]) -> GapScale:
+        """The scale of the problem with these thresholds."""
+        return cls(threshold, smooth.curvature(), smooth.value(jnp.zeros_like(threshold)))
+
+
 def relative_gap(
-    smooth: LeastSquares, threshold: Array, w: Array, gradient: Array, zero_value: Array
+    smooth: LeastSquares, scale: GapScale, w: Float[Array, " p"], gradient: Float[Array, " p"]
 ) -> Float[Array, ""]:
     """The duality gap at `w`, relative to the objective at zero, written without cancellation.
 
     The residual scaled by `tau = min_j t_j / max(|g_j|, t_j)` is dual feasible, and the gap is
-    `(1 - tau)^2 ||r||^2 / (2n) + sum_j (t_j |w_j| + tau w_j g_j)`. An unpenalised coordinate adds what moving it alone
-    would gain, `g_j^2 / (2 L_j)`.
+    `(1 - tau)^2 ||r||^2 / (2n) + sum_j (t_j |w_j| + tau w_j g_j)`. A gradient exceeds its threshold only by what goes
+    beyond the rounding of its own evaluation, which matters when `t_j` is of that size. An unpenalised coordinate adds
+    what moving it alone would gain, `g_j^2 / (2 L_j)`.
     """
+    threshold, curvature, zero_value = scale
+    size = jnp.sqrt(curvature)
+    rounding = 4 * jnp.finfo(w.dtype).eps * size * (jnp.sqrt(2 * zero_value) + jnp.sum(size * jnp.abs(w)))
     penalised = threshold > 0
-    ratio = jnp.where(penalised, threshold / jnp.maximum(jnp.maximum(jnp.abs(gradient), threshold), _tiny(w)), 1)
-    tau = jnp.min(ratio)
+    excess = jnp.maximum(jnp.abs(gradient) - threshold - rounding, 0)
+    tau = jnp.min(jnp.where(penalised, threshold / jnp.maximum(threshold + excess, _tiny(w)), 1))
     slack = jnp.where(penalised, threshold * jnp.abs(w) + tau * w * gradient, 0)
-    free = jnp.where(penalised, 0, jnp.square(gradient) / (2 * smooth.curvature()))
+    free = jnp.where(penalised, 0, jnp.square(gradient) / (2 * curvature))
     gap = jnp.square(1 - tau) * smooth.value(w) + jnp.sum(slack) + jnp.sum(free)
     return jnp.abs(gap) / jnp.maximum(zero_value, _tiny(w))
 
