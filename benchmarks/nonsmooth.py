@@ -23,7 +23,6 @@ import numpy as np
 import implicitcg as icg
 from implicitcg.nonsmooth import Seed, conservative_jacobian, kinks, with_ties
 
-
 jax.config.update("jax_enable_x64", True)
 
 
@@ -74,24 +73,22 @@ def programs() -> dict[str, tuple[Callable, Any, Any]]:
 
 
 def overhead() -> list[dict[str, Any]]:
-    rows = []
-    for name, (function, data, x) in programs().items():
-        gradient = jax.jit(jax.grad(function, argnums=1))
-        report = jax.jit(lambda data, x, f=function: kinks(f, data, x, tol=1e-9))
-        direction = (jax.tree.map(jnp.zeros_like, data), jnp.ones_like(x))
-        tied = {
-            "uniform": with_ties(function, 0.5, tol=1e-9),
-            "seed": with_ties(function, Seed(0), tol=1e-9),
-            "direction": with_ties(function, direction=direction, tol=1e-9),
-        }
-        row = {"program": name, "gradient ms": best(lambda: gradient(data, x)), "kinks ms": best(lambda: report(data, x))}
-        for label, changed in tied.items():
-            selected = jax.jit(jax.grad(changed, argnums=1))
-            row[f"{label} ms"] = best(lambda: selected(data, x))
-        row["first gradient ms"] = first(lambda: jax.jit(jax.grad(lambda d, x: function(d, x), argnums=1))(data, x))
-        row["first kinks ms"] = first(lambda: jax.jit(lambda d, x: kinks(function, d, x).entries)(data, x))
-        rows.append(row)
-    return rows
+    return [{"program": name, **costs(*program)} for name, program in programs().items()]
+
+
+def costs(function: Callable, data: Any, x: Any) -> dict[str, float]:
+    """Run times of a gradient, a report and three selections, and the first calls of the first two."""
+    direction = (jax.tree.map(jnp.zeros_like, data), jnp.ones_like(x))
+    variants = {
+        "gradient": jax.grad(function, argnums=1),
+        "kinks": lambda data, x: kinks(function, data, x, tol=1e-9).entries,
+        "uniform": jax.grad(with_ties(function, 0.5, tol=1e-9), argnums=1),
+        "seed": jax.grad(with_ties(function, Seed(0), tol=1e-9), argnums=1),
+        "direction": jax.grad(with_ties(function, direction=direction, tol=1e-9), argnums=1),
+    }
+    compiled = {name: jax.jit(variant) for name, variant in variants.items()}
+    start = {f"first {name} ms": first(lambda c=compiled[name]: c(data, x)) for name in ("gradient", "kinks")}
+    return {f"{name} ms": best(lambda c=c: c(data, x)) for name, c in compiled.items()} | start
 
 
 def growth() -> list[dict[str, Any]]:
@@ -110,7 +107,13 @@ def growth() -> list[dict[str, Any]]:
         found.is_stationary()
         hull = time.perf_counter() - start
         rows.append(
-            {"kinks": count, "combinations": found.choices, "distinct": len(found), "set ms": 1e3 * built, "hull ms": 1e3 * hull}
+            {
+                "kinks": count,
+                "combinations": found.choices,
+                "distinct": len(found),
+                "set ms": 1e3 * built,
+                "hull ms": 1e3 * hull,
+            }
         )
     return rows
 

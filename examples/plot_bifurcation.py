@@ -11,6 +11,8 @@ and depth, for random relu networks on 8 x 8 images of handwritten digits.
 conventions; their gradients agree on a mini-batch exactly when no entry of the network lies on a kink that matters.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -18,7 +20,6 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from implicitcg import nonsmooth
-
 
 images, labels = load_digits(return_X_y=True)
 BATCH, BATCHES = 32, 32
@@ -36,11 +37,12 @@ def network(width, depth, dtype, seed=0):
             jnp.asarray(random.normal(size=(m, n)) * (2 / m) ** 0.5, dtype),
             jnp.asarray(random.uniform(-1, 1, size=n) / m**0.5, dtype),
         )
-        for m, n in zip(sizes[:-1], sizes[1:])
+        for m, n in itertools.pairwise(sizes)
     ]
 
 
 def loss(weights, x, labels):
+    """Cross-entropy of one mini-batch."""
     for matrix, bias in weights[:-1]:
         x = jax.nn.relu(x @ matrix + bias)
     matrix, bias = weights[-1]
@@ -86,7 +88,7 @@ for name, table in share.items():
 # cancel. In float32 it hardly ever happens.
 
 figure, panels = plt.subplots(1, 3, figsize=(8, 2.8), sharey=True, layout="constrained")
-for panel, (name, table) in zip(panels, share.items()):
+for panel, (name, table) in zip(panels, share.items(), strict=False):
     picture = panel.imshow(100 * table, origin="lower", vmin=0, vmax=100, cmap="cividis")
     panel.set_title(name, fontsize=10)
     panel.set_xticks(range(len(WIDTHS)), WIDTHS)

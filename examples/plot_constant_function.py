@@ -16,11 +16,11 @@ import numpy as np
 import implicitcg as icg
 from implicitcg.nonsmooth import with_ties
 
-
 jax.config.update("jax_enable_x64", True)
 
 
 def constant(x):
+    """One third."""
     return jax.nn.relu(-x) - jax.nn.relu(x) + x + 1 / 3
 
 

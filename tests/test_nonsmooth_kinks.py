@@ -7,7 +7,6 @@ from jax import lax
 
 from implicitcg.nonsmooth import kinks, relu
 
-
 # what, at which point, name in the report, what JAX picks there, JAX's derivative: THEORY's table of tie rules
 TIE_RULES = {
     "nn.relu": (jax.nn.relu, "relu", 0.0, 0.0),

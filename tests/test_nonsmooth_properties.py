@@ -8,7 +8,6 @@ from jax import lax
 
 from implicitcg.nonsmooth import Seed, conservative_jacobian, kinks, with_ties
 
-
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
 

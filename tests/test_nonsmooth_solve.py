@@ -7,7 +7,6 @@ import numpy as np
 import implicitcg as icg
 from implicitcg.nonsmooth import with_ties
 
-
 # THEORY: X^T X / n = [[1, .5], [.5, 1]], X^T y / n = (2, 1.75): a knot of the path at alpha = 1.5
 factor = np.linalg.cholesky(np.array([[1.0, 0.5], [0.5, 1.0]]))
 X = jnp.asarray(np.sqrt(2) * factor.T)
@@ -40,7 +39,7 @@ def test_a_rule_and_a_direction_choose_at_the_knot():
 def test_the_knot_is_reported_at_the_line_that_calls_solve():
     report = icg.kinks(path, KNOT, tol=TOL)
     assert report.count == 1
-    (place,) = [place for place, entries in zip(report.places, report.entries) if entries]
+    (place,) = [place for place, entries in zip(report.places, report.entries, strict=False) if entries]
     assert "test_nonsmooth_solve.py" in place and "(path)" in place
     assert icg.kinks(path, 0.0, tol=TOL).count == 0
 
@@ -88,6 +87,6 @@ def test_a_weakly_active_constraint_shows_both_pieces():
 def test_user_code_around_a_solve_is_seen_together_with_it():
     program = jax.jit(lambda t: jax.nn.relu(path(t)[1]) + jnp.abs(t - KNOT))
     found = icg.conservative_jacobian(program, KNOT, tol=TOL)
-    # w_2 leaves zero below the knot (slope -1) or stays (slope 0), relu passes it or not, |t - knot| has slopes -1 and 1
+    # w_2 leaves zero below the knot (slope -1) or stays (slope 0), relu passes it or not, |t - knot| has slope -1 or 1
     expected = {-2.0, -1.0, 0.0, 1.0}
     assert {round(v, 6) + 0.0 for v in found.vertices.tolist()} == expected

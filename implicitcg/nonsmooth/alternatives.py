@@ -26,7 +26,7 @@ class Slot(NamedTuple):
 
 
 class _Orders:
-    """The orders of a run of `m` tied entries of which the first `j` matter: `m! / (m - j)!`, never listed in memory."""
+    """The orders of a run of `m` tied entries of which the first `j` matter: `m! / (m - j)!`, never listed."""
 
     def __init__(self, run: np.ndarray, used: int):
         self.run, self.used = run, used
@@ -73,7 +73,7 @@ class Alternatives:
 
     def _filled(self, rows: Any) -> np.ndarray:
         weights = self.default.copy().reshape(-1)
-        for slot, row in zip(self.slots, rows):
+        for slot, row in zip(self.slots, rows, strict=False):
             weights[slot.entries] = row
         return weights.reshape(self.default.shape)
 
@@ -90,14 +90,18 @@ def alternatives(index: int, site: Site, record: Record, tol: float) -> Alternat
     rows = distance.reshape(-1, size)
     starts = np.arange(len(rows)) * size
     if site.kind == "order":
-        slots = [slot for row, order, s in zip(rows, default.reshape(-1, size), starts) for slot in _runs(site, row, order, s, tol)]
+        slots = [
+            slot
+            for row, order, s in zip(rows, default.reshape(-1, size), starts, strict=False)
+            for slot in _runs(site, row, order, s, tol)
+        ]
         return _some(index, site, default, slots, True)
     if site.kind == "ball":
         poles = [sign * row for row in np.eye(size) for sign in (1.0, -1.0)]
-        slots = [Slot(s + np.arange(size), poles) for row, s in zip(rows, starts) if row[0] <= tol]
+        slots = [Slot(s + np.arange(size), poles) for row, s in zip(rows, starts, strict=False) if row[0] <= tol]
         return _some(index, site, default, slots, size == 1)
     slots = []
-    for row, start in zip(rows, starts):
+    for row, start in zip(rows, starts, strict=False):
         near = np.flatnonzero(row <= tol)
         if len(near) > 1:
             slots.append(Slot(start + np.arange(size), [np.eye(size)[i] for i in near]))

@@ -18,7 +18,7 @@ class ConservativeCheck:
     Attributes:
         passed: whether nothing spoke against the field.
         semismooth: the ratio `|F(x + h) - F(x) - A(x + h) h| / |h|` at each length of `h`, largest over directions.
-        curves: the largest relative defect of `F` along closed and open random curves against the integral of the field.
+        curves: the largest relative defect of `F` along random curves against the integral of the field.
         worst: the displacement `h` with the largest ratio at the shortest length.
         reason: a sentence.
     """
@@ -64,9 +64,13 @@ def check_conservative(
         fn: a function of one array to one array.
         field: the claimed Jacobian, `x -> (*out, *in)`.
         x: the point, usually on a kink.
-        directions, lengths: of the displacements `h`; the lengths must decrease.
-        curves, radius, steps: of the curves, and of their quadrature (midpoints, error `O(radius / steps)` at kinks).
+        directions: how many random displacements `h`, besides the axes.
+        lengths: of the displacements, decreasing.
+        curves: how many, every other one closed.
+        radius: how far the curves go, roughly.
+        steps: of their quadrature by midpoints, whose error at kinks is `O(radius / steps)`.
         tol: how small the last ratio, and the defect along curves relative to the size of the field, must be.
+        seed: of the random numbers.
 
     Returns: a `ConservativeCheck`. It proves nothing when it passes; when it fails it shows where.
 
@@ -139,8 +143,8 @@ def _verdict(largest, last, displacements, curve, size, tol) -> ConservativeChec
         reason = "The field or the function is not finite near the point."
     elif largest[-1] > allowed:
         reason = (
-            f"Not conservative: after a displacement of length {np.linalg.norm(worst):.1g} the field misses the change of "
-            f"the function by {largest[-1]:.3g} of that length, and this does not shrink with it."
+            f"Not conservative: after a displacement of length {np.linalg.norm(worst):.1g} the field misses the change "
+            f"of the function by {largest[-1]:.3g} of that length, and this does not shrink with it."
         )
     elif curve > tol:
         reason = (

@@ -6,12 +6,12 @@ and `conservative_jacobian`, which read the derivative program, it is a named pl
 conservative Jacobian can be put in.
 """
 
-from jax import Array, lax, numpy as jnp
+from jax import Array, lax
+from jax import numpy as jnp
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Float, Int
 
 from ..base import jaxprs
-
 
 choice_p = jaxprs.Primitive("nonsmooth_choice")
 
@@ -36,10 +36,9 @@ def _shape(default, distance, **_):
 
 def _batch(arguments, axes, **parameters):
     """One leading batch axis on both, so that the last axis keeps its meaning."""
-    (size,) = {a.shape[i] for a, i in zip(arguments, axes) if i is not None}
+    (size,) = {a.shape[i] for a, i in zip(arguments, axes, strict=False) if i is not None}
     moved = [
-        lax.broadcast(a, (size,)) if i is None else jnp.moveaxis(a, i, 0)
-        for a, i in zip(arguments, axes)
+        lax.broadcast(a, (size,)) if i is None else jnp.moveaxis(a, i, 0) for a, i in zip(arguments, axes, strict=False)
     ]
     return choice_p.bind(*moved, **parameters), 0
 
@@ -67,10 +66,12 @@ def choose(
     The value is `default`. Call it inside a derivative rule, and build the Jacobian element from what it returns:
     `w * upper + (1 - w) * lower`.
 
-    Arguments: `default`, weights in [0, 1], one a scalar kink: 1 is the active or upper branch, 0 the other one, and the
-    documented tie rule on the kink itself. `distance`, how far each is from its kink, nonnegative; entries with
-    `distance <= tol` are ambiguous. `name`, what the kink is called in reports and in rules of `with_ties`. `where`, the
-    place in the source; left empty, the report names the line that called the enclosing function.
+    Arguments:
+        default: weights in [0, 1], one a scalar kink: 1 is the active or upper branch, 0 the other one, and the
+            documented tie rule on the kink itself.
+        distance: how far each is from its kink, nonnegative; entries with `distance <= tol` are ambiguous.
+        name: what the kink is called in reports and in rules of `with_ties`.
+        where: the place in the source; left empty, the report names the line that called the enclosing function.
 
     Raises: `ValueError` when the shapes differ.
 
@@ -104,7 +105,7 @@ def choose_simplex(
 def choose_index(
     default: Float[Array, "*shape n"], distance: Float[Array, "*shape n"], *, name: str, where: str = ""
 ) -> Float[Array, "*shape n"]:
-    """Return a one-hot choice among `n` candidates, for pieces that cannot be averaged (an index, a branch of `cond`)."""
+    """Return a one-hot choice among `n` candidates, for pieces that cannot be averaged, such as an index."""
     return _bind(default, distance, name, "index", where)
 
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax import Array, numpy as jnp
+from jax import Array
+from jax import numpy as jnp
 
 from ..base import jaxprs
 from .custom import moves
@@ -38,11 +39,11 @@ def close(fn: Callable[..., Any], args: tuple, kwargs: dict) -> Closed:
     """Trace `fn` at these arguments; arrays from outside become arguments too, so that they are differentiated."""
     leaves, tree = jax.tree_util.tree_flatten((args, kwargs))
     data = [is_array(leaf) for leaf in leaves]
-    arrays = [jnp.asarray(leaf) for leaf, is_data in zip(leaves, data) if is_data]
+    arrays = [jnp.asarray(leaf) for leaf, is_data in zip(leaves, data, strict=False) if is_data]
 
     def flat(*arrays):
         supply = iter(arrays)
-        merged = [next(supply) if is_data else leaf for leaf, is_data in zip(leaves, data)]
+        merged = [next(supply) if is_data else leaf for leaf, is_data in zip(leaves, data, strict=False)]
         args, kwargs = jax.tree_util.tree_unflatten(tree, merged)
         return fn(*args, **kwargs)
 

@@ -17,7 +17,6 @@ from .alternatives import Alternatives, alternatives
 from .jacobian_set import JacobianSet
 from .rewrite import Reading
 
-
 BATCH = 256  # vertices evaluated at once
 
 
@@ -26,9 +25,9 @@ def conservative_jacobian(
 ) -> JacobianSet:
     """Return the elements of a conservative Jacobian of `fn` at `x`, one for each choice of branches at its kinks.
 
-    The derivative program of `fn` is written out once, through `jit`, loops, branches and `icg.solve`. At the kinks that
-    `x` sits on, to within `tol`, all combinations of branches are evaluated when there are at most `max_elements` of
-    them, and otherwise a sample. A kink used in several places is one choice.
+    The derivative program of `fn` is written out once, through `jit`, loops, branches and `icg.solve`. At the kinks
+    that `x` sits on, to within `tol`, all combinations of branches are evaluated when there are at most `max_elements`
+    of them, and otherwise a sample. A kink used in several places is one choice.
 
     Arguments:
         fn: a function of one array or tree of arrays, returning one array.
@@ -84,7 +83,7 @@ class _Elements:
         if len(jax.tree_util.tree_leaves(outputs)) != 1:
             raise TypeError("conservative_jacobian needs a function that returns one array; concatenate its results.")
         (self.output,) = jax.tree_util.tree_leaves(outputs)
-        self.inputs = [a for a, m in zip(closed.arguments, self.moving) if m]
+        self.inputs = [a for a, m in zip(closed.arguments, self.moving, strict=False) if m]
         self.columns = sum(a.size for a in self.inputs)
         self._walk = jax.jit(self._records)
         self.evaluate = jax.jit(self._evaluate)
@@ -114,7 +113,7 @@ class _Elements:
         def tangents(row):
             ends = np.cumsum([a.size for a in self.inputs])
             parts = jnp.split(row, ends[:-1])
-            return [part.reshape(a.shape).astype(a.dtype) for part, a in zip(parts, self.inputs)]
+            return [part.reshape(a.shape).astype(a.dtype) for part, a in zip(parts, self.inputs, strict=False)]
 
         def column(row):
             results, moved = self.linear(self.arguments, tangents(row), spread, manner)
@@ -156,7 +155,10 @@ def _enumerate(problem: _Elements, max_elements: int, random: np.random.Generato
     while waiting:
         fixed = waiting.pop()
         records = problem.records(fixed)
-        free = [alternatives(i, site, r, problem.tol) for i, (site, r) in enumerate(zip(problem.linear.sites, records))]
+        free = [
+            alternatives(i, site, r, problem.tol)
+            for i, (site, r) in enumerate(zip(problem.linear.sites, records, strict=False))
+        ]
         free = [a for a in free if a is not None]
         hard = next((a for a in free if a.site.kind == "index" and a.index not in fixed), None)
         if hard is not None and len(waiting) + hard.count <= max_elements:
@@ -192,7 +194,9 @@ def _jacobians(problem, fixed, soft, combinations) -> Iterator[tuple[np.ndarray,
     while chunk := list(itertools.islice(combinations, BATCH)):
         size = len(chunk)
         padded = chunk + [chunk[-1]] * (_room(size) - size)  # few batch sizes, so few compilations
-        batch = {a.index: jnp.asarray(np.stack(column)) for a, column in zip(soft, zip(*padded))}
+        batch = {
+            a.index: jnp.asarray(np.stack(column)) for a, column in zip(soft, zip(*padded, strict=False), strict=False)
+        }
         batch |= {i: jnp.broadcast_to(jnp.asarray(w), (len(padded), *w.shape)) for i, w in fixed.items()}
         values, rows = jax.device_get(problem.evaluate(batch))
         yield values[:size], rows[:size]
@@ -233,6 +237,4 @@ def _as_set(problem: _Elements, found: _Found, x: Any) -> JacobianSet:
         return jnp.asarray(block.reshape(len(distinct), *problem.output.shape, *value.shape), dtype)
 
     vertices = jax.tree_util.tree_map(leaf, x)
-    return JacobianSet(
-        vertices, found.exhaustive, found.choices, found.kinks, found.jumps, tuple(problem.output.shape)
-    )
+    return JacobianSet(vertices, found.exhaustive, found.choices, found.kinks, found.jumps, tuple(problem.output.shape))

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax import lax, numpy as jnp
+from jax import lax
+from jax import numpy as jnp
 
 from ..base import jaxprs
-
 
 CALLS = {"jit", "pjit", "closed_call", "core_call"}  # these are written out in place
 
@@ -81,7 +81,11 @@ def remat(equation: Any, operands: list, notes: list, reading: Any, evaluate: Ca
     inner = equation.params["jaxpr"]
     options = {key: equation.params[key] for key in ("prevent_cse", "policy")}
     moves = [note.moves for note in notes]
-    return list(jax.checkpoint(lambda *values: evaluate(inner, list(values), moves, reading.within(equation)), **options)(*operands))
+    return list(
+        jax.checkpoint(lambda *values: evaluate(inner, list(values), moves, reading.within(equation)), **options)(
+            *operands
+        )
+    )
 
 
 RULES = {

@@ -43,8 +43,7 @@ def custom_jvp(equation: Any, operands: list, notes: list, reading: Any, evaluat
 
 
 def custom_vjp(equation: Any, operands: list, notes: list, reading: Any, evaluate: Callable) -> list[Any]:
-    """A `custom_vjp` call as a function with a forward derivative: the transpose of its reverse rule, which is linear."""
-
+    """A `custom_vjp` call as a function with a forward derivative: the transpose of its linear reverse rule."""
     closed_over = equation.params["num_consts"]  # JAX differentiates a custom_vjp in its arguments only
 
     def pull(primals, cotangents):
@@ -88,7 +87,7 @@ def _with_rule(equation, operands, directional, reading, evaluate) -> list[Any]:
 
 
 def _read(program: Any, arguments: list[Any], equation: Any, reading: Any, evaluate: Callable) -> list[Any]:
-    """A traced rule: a library piece as it stands, labelled by its caller; a user's rule with its comparisons as kinks."""
+    """A traced rule: a library piece as it stands, labelled by its caller; a user's with its comparisons as kinks."""
     if asks(program):
         return labelled(program, arguments, reading.place(equation))
     in_rule = dataclasses.replace(reading.within(equation), in_rule=jaxprs.function_name(equation))

@@ -37,16 +37,23 @@ def distance(points: np.ndarray, to: np.ndarray) -> float:
 
 
 def distinct(points: np.ndarray, tolerance: float) -> np.ndarray:
-    """Indices of the rows that differ from every row kept before by more than `tolerance` in some entry."""
+    """Indices of the rows, in their order, that differ from every row kept before by more than `tolerance` somewhere.
+
+    Rows that are close have close projections on any one line, so each is compared with its neighbours there only.
+    """
     if len(points) == 0:
         return np.zeros(0, int)
-    grid = np.round(points / tolerance) if tolerance > 0 else points
-    # Sorting by a coarse grid finds exact copies fast; neighbours across a grid line are compared one by one.
-    _, first = np.unique(grid, axis=0, return_index=True)
-    kept: list[int] = []
-    chosen = np.zeros((0, points.shape[1]))
-    for i in np.sort(first):
-        if len(kept) == 0 or np.abs(chosen - points[i]).max(1).min() > tolerance:
-            kept.append(int(i))
-            chosen = np.vstack([chosen, points[i]])
-    return np.asarray(kept, int)
+    line = np.random.default_rng(0).normal(size=points.shape[1])
+    shadows = points @ line
+    reach = tolerance * np.abs(line).sum()
+    order = np.argsort(shadows, kind="stable")
+    shadows = shadows[order]
+    starts = np.searchsorted(shadows, shadows - reach)
+    kept = np.ones(len(points), bool)
+    for i in range(1, len(order)):
+        near = order[starts[i] : i]
+        near = near[kept[near]]
+        if len(near) and np.abs(points[near] - points[order[i]]).max(1).min() <= tolerance:
+            first = near[np.abs(points[near] - points[order[i]]).max(1).argmin()]
+            kept[max(first, order[i])] = False
+    return np.flatnonzero(kept)

@@ -72,7 +72,7 @@ class JacobianSet:
         leaves, tree = jax.tree_util.tree_flatten(self.vertices)
         ends = np.cumsum([int(np.prod(leaf.shape[1:])) for leaf in leaves])
         parts = np.split(nearest, ends[:-1])
-        shaped = [jnp.asarray(p.reshape(v.shape[1:]), v.dtype) for p, v in zip(parts, leaves)]
+        shaped = [jnp.asarray(p.reshape(v.shape[1:]), v.dtype) for p, v in zip(parts, leaves, strict=False)]
         return jax.tree_util.tree_unflatten(tree, shaped)
 
     def is_stationary(self, tol: float = 1e-8) -> bool:
@@ -93,4 +93,8 @@ class JacobianSet:
             "\nThis is the autodiff set: a conservative Jacobian of the function. Its convex hull contains Clarke's "
             "Jacobian and may exceed it."
         )
-        return text + "\n" + str(self.vertices if len(self) <= 8 else jax.tree_util.tree_map(lambda v: v[:8], self.vertices))
+        return (
+            text
+            + "\n"
+            + str(self.vertices if len(self) <= 8 else jax.tree_util.tree_map(lambda v: v[:8], self.vertices))
+        )

@@ -14,7 +14,7 @@ from .native import is_float, piece
 
 
 class Norm(NamedTuple):
-    """A note on a value: it is `factor` times the sum over `axes` of the squares of `of` (`axes=None`: just the square)."""
+    """A note on a value: `factor` times the sum over `axes` of the squares of `of` (`axes=None`: just the square)."""
 
     of: Any
     axes: tuple[int, ...] | None

@@ -12,7 +12,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array, lax, numpy as jnp
+from jax import Array, lax
+from jax import numpy as jnp
 
 from ..base import jaxprs
 from . import choice
@@ -71,7 +72,10 @@ def absolute(equation: Any, where: str, x: Array) -> Array:
 
 
 def clamp(equation: Any, where: str, lower: Array, x: Array, upper: Array) -> Array:
-    """`clamp`: weight 1 inside, 0 at the bounds. JAX drops the bound's own derivative on the tie; here it gets its weight."""
+    """`clamp`: weight 1 inside, 0 at the bounds.
+
+    JAX drops the derivative of the bound itself on the tie, which leaves Clarke's set; here it gets the rest.
+    """
     lower, upper = jnp.broadcast_to(lower, x.shape), jnp.broadcast_to(upper, x.shape)
 
     def derivative(primals, tangents):
@@ -105,6 +109,7 @@ def largest(name: str, sign: int, where: str, split: bool, x: Array) -> Array:
 
 
 def reduce_extremum(equation: Any, sign: int, where: str, x: Array) -> Array:
+    """`reduce_max` or `reduce_min`: the axes reduced are made one, at the end."""
     axes = equation.params["axes"]
     if not axes:
         return x
@@ -199,13 +204,13 @@ def pool(equation: Any, sign: int, where: str, x: Array) -> Array:
     window, strides = parameters["window_dimensions"], parameters["window_strides"]
     dilation, base = parameters["window_dilation"], parameters["base_dilation"]
     lowest = jnp.asarray(-sign * jnp.inf, x.dtype)
-    config = [(low, high, gap - 1) for (low, high), gap in zip(parameters["padding"], base)]
+    config = [(low, high, gap - 1) for (low, high), gap in zip(parameters["padding"], base, strict=False)]
     padded = lax.pad(x, lowest, config)
     shape = equation.outvars[0].aval.shape
     slices = []
     for offset in itertools.product(*map(range, window)):
-        start = [o * d for o, d in zip(offset, dilation)]
-        stop = [s + (n - 1) * stride + 1 for s, n, stride in zip(start, shape, strides)]
+        start = [o * d for o, d in zip(offset, dilation, strict=False)]
+        stop = [s + (n - 1) * stride + 1 for s, n, stride in zip(start, shape, strides, strict=False)]
         slices.append(lax.slice(padded, start, stop, strides))
     return largest(equation.primitive.name, sign, where, False, jnp.stack(slices, -1))
 

@@ -73,7 +73,7 @@ def combine(equation: Any, answers: list[Any], truths: list[Truth | None]) -> Tr
     dtype = known[0].weight.dtype
     shape = equation.outvars[0].aval.shape
     weights, distances = [], []
-    for answer, truth in zip(answers, truths):
+    for answer, truth in zip(answers, truths, strict=False):
         weight = jnp.asarray(answer).astype(dtype) if truth is None else truth.weight
         distance = jnp.full_like(weight, jnp.inf) if truth is None else truth.distance.astype(dtype)
         if not name.startswith("reduce"):

@@ -38,11 +38,11 @@ def positive_part(x: Float[ArrayLike, "*shape"], tie: float = 0.0) -> Float[Arra
 def leaky_relu(
     x: Float[ArrayLike, "*shape"], negative_slope: float = 0.01, tie: float | None = None
 ) -> Float[Array, "*shape"]:
-    """`x` where it is positive, `negative_slope * x` elsewhere; `tie` between the two slopes, by default the negative one."""
+    """`x` where positive, `negative_slope * x` elsewhere; `tie` between the slopes, the negative one by default."""
     return _kinked("leaky_relu", x, negative_slope if tie is None else tie, negative_slope, 1.0)
 
 
-def abs(x: Float[ArrayLike, "*shape"], tie: float = 0.0) -> Float[Array, "*shape"]:  # noqa: A001
+def abs(x: Float[ArrayLike, "*shape"], tie: float = 0.0) -> Float[Array, "*shape"]:
     """`|x|` entry by entry, with the derivative `tie` in [-1, 1] at zero (0 by default; JAX's own is 1)."""
     return _kinked("abs", x, tie, -1.0, 1.0)
 
@@ -67,18 +67,16 @@ def _kinked(name: str, x: Any, tie: Any, below: Any, above: float) -> Array:
 
 
 def maximum(x: Float[ArrayLike, "*shape"], y: Float[ArrayLike, "*shape"], tie: float = 0.5) -> Float[Array, "*shape"]:
-    """The larger of two; where they tie, the derivative of `x` has the weight `tie` in [0, 1], that of `y` the rest."""
+    """The larger of two; where they tie, the derivative of `x` has weight `tie` in [0, 1], that of `y` the rest."""
     return _extremum("maximum", 1, x, y, tie)
 
 
 def minimum(x: Float[ArrayLike, "*shape"], y: Float[ArrayLike, "*shape"], tie: float = 0.5) -> Float[Array, "*shape"]:
-    """The smaller of two; where they tie, the derivative of `x` has the weight `tie` in [0, 1], that of `y` the rest."""
+    """The smaller of two; where they tie, the derivative of `x` has weight `tie` in [0, 1], that of `y` the rest."""
     return _extremum("minimum", -1, x, y, tie)
 
 
-def clip(
-    x: Float[ArrayLike, "*shape"], lower: ArrayLike, upper: ArrayLike, tie: float = 0.0
-) -> Float[Array, "*shape"]:
+def clip(x: Float[ArrayLike, "*shape"], lower: ArrayLike, upper: ArrayLike, tie: float = 0.0) -> Float[Array, "*shape"]:
     """`x` held between two bounds; on a bound `x` has the weight `tie` in [0, 1] and the bound the rest.
 
     The default 0 lets a bound that is met count as active. `lower` must not exceed `upper`.
@@ -108,7 +106,7 @@ def where_positive(
     otherwise: Float[ArrayLike, "*shape"],
     tie: float = 0.0,
 ) -> Float[Array, "*shape"]:
-    """`then` where `x > 0`, `otherwise` elsewhere; at `x = 0` the derivative is `tie` of the first and the rest of the second.
+    """`then` where `x > 0`, `otherwise` elsewhere; at `x = 0` the derivative of `then` has weight `tie` in [0, 1].
 
     The two branches must meet where `x = 0`; if they do not, the function jumps and no derivative tells of it.
     """
@@ -125,11 +123,11 @@ def where_positive(
     return piece(lambda x, then, otherwise, _: jnp.where(x > 0, then, otherwise), derivative)(x, then, otherwise, tie)
 
 
-def max(x: Float[ArrayLike, "..."], axis: int | None = None, tie: float | None = None) -> Float[Array, "..."]:  # noqa: A001
+def max(x: Float[ArrayLike, "..."], axis: int | None = None, tie: float | None = None) -> Float[Array, "..."]:
     """The largest entry along `axis` (of all without it).
 
-    Where several are largest the derivative is their mean, or with `tie` in [0, 1] the weight of the first one, the last
-    one getting the rest.
+    Where several are largest the derivative is their mean, or with `tie` in [0, 1] the weight of the first one, the
+    last one getting the rest.
     """
     (x,) = _floats(x)
     rows = x.reshape(-1) if axis is None else jnp.moveaxis(x, axis, -1)
@@ -209,9 +207,10 @@ def norm(x: Float[ArrayLike, "..."], axis: int | None = None, tie: ArrayLike = 0
 
 
 def _require_in_ball(vector: Array) -> None:
-    if not isinstance(vector, jax.core.Tracer) and float((vector**2).sum()) > 1 + 1e-6:
+    size = jnp.sqrt((vector**2).sum())
+    if not isinstance(size, jax.core.Tracer) and size > 1 + 1e-6:
         raise ValueError(
-            f"norm: the gradient at the origin must have norm at most 1, and this tie has {float((vector**2).sum()) ** 0.5:.3g}. "
+            f"norm: the gradient at the origin must have norm at most 1, and this tie has {float(size):.3g}. "
             "A number stands for a vector with all entries equal to it."
         )
 

@@ -15,7 +15,6 @@ from ..base import jaxprs
 from . import closing, selections, sites
 from .rewrite import Reading
 
-
 MEANING = {
     "interval": "kink",
     "simplex": "tie among several",
@@ -76,7 +75,9 @@ class KinkReport(eqx.Module):
             margin = f"; the nearest is {float(self.margin):.3g} away" if len(self.names) else ""
             return f"No entry is {near}: {len(self.names)} nonsmooth places were passed{margin}."
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows
+        ]
         total = f"{int(entries.sum())} entries {near}, at {len(rows) - 1} of {len(self.names)} nonsmooth places."
         return "\n".join([*lines, total])
 
@@ -87,15 +88,16 @@ def kinks(fn: Callable[..., Any], *args: Any, tol: float = 0.0, **kwargs: Any) -
     One run of the derivative program, without a derivative: through `jit`, `vmap`, loops, branches, `remat`, custom
     rules and `icg.solve`. Seen are `max`, `min`, `abs`, `clamp`, comparisons that feed `where`, a mask or `cond`,
     maxima over axes, `argmax` of what is gathered, `sort`, `top_k`, cumulative maxima, pooling, norms and square roots
-    at zero, the steps of `sign`, `floor`, `ceil` and `round`, and repeated eigenvalues in `eigh` and `svd`; and, inside the
-    rules of `custom_jvp` and `custom_vjp`, comparisons and signs. Not seen are the condition of a `while_loop`,
+    at zero, the steps of `sign`, `floor`, `ceil` and `round`, and repeated eigenvalues in `eigh` and `svd`; and, inside
+    the rules of `custom_jvp` and `custom_vjp`, comparisons and signs. Not seen are the condition of a `while_loop`,
     comparisons made outside a loop and used inside it, and what is under `shard_map` but for the library's own pieces.
 
     Arguments:
         fn: a function of arrays or trees of arrays.
-        args, kwargs: where to look; what `fn` closes over counts as constant.
+        *args: where to look; what `fn` closes over counts as constant.
         tol: entries within this distance count as on the kink, in the units of the kink's own argument (`u` for
             `relu(u)`, `a - b` for `maximum(a, b)`, the gap between neighbours in a sort).
+        **kwargs: further arguments of `fn`.
 
     Returns: a `KinkReport`; `print` it for a table. Under `jit` it is a report of arrays.
 
@@ -112,12 +114,12 @@ def kinks(fn: Callable[..., Any], *args: Any, tol: float = 0.0, **kwargs: Any) -
     outputs = len(jaxprs.program(linear.program).outputs)
     program = jaxprs.live(linear.program, [i >= linear.results for i in range(outputs)])
     linear = sites.Derivative(program, tuple(sites.sites(program)), 0)
-    still = [jnp.zeros_like(argument) for argument, moves in zip(closed.arguments, moving) if moves]
+    still = [jnp.zeros_like(argument) for argument, moves in zip(closed.arguments, moving, strict=False) if moves]
 
     @jax.jit
     def measure(arguments, still):
         records = linear.records(arguments, still)
-        return [_measured(site, record, tol) for site, record in zip(linear.sites, records)]
+        return [_measured(site, record, tol) for site, record in zip(linear.sites, records, strict=False)]
 
     return _table(list(linear.sites), measure(closed.arguments, still), tol)
 
@@ -151,12 +153,12 @@ def _measured(site: sites.Site, record: sites.Record, tol: float) -> tuple[Array
 def _table(places: list[sites.Site], measured: list[tuple[Array, Array, Array]], tol: float) -> KinkReport:
     """One row for each name, kind and line."""
     rows: dict[tuple[str, str, str], list] = {}
-    for site, numbers in zip(places, measured):
+    for site, numbers in zip(places, measured, strict=False):
         rows.setdefault((site.name, site.kind, site.where), []).append(numbers)
     labels = list(rows)
     entries, distances, picks = [], [], []
     for numbers in rows.values():
-        counts, near, picked = (jnp.stack(column) for column in zip(*numbers))
+        counts, near, picked = (jnp.stack(column) for column in zip(*numbers, strict=False))
         entries.append(counts.sum(dtype=jnp.int32))
         distances.append(near.min())
         picks.append(picked[jnp.argmin(near)])

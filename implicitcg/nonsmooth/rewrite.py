@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from jax import lax, numpy as jnp
+from jax import lax
+from jax import numpy as jnp
 
 from ..base import jaxprs
 from . import control, custom, markers, predicates
@@ -22,9 +23,10 @@ from .predicates import Truth
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How a program is read: `tol`, what counts as a tie; `reporting`, mark also what cannot be chosen; `in_rule`,
-    the name of the user's custom function whose derivative rule this is, where a truth value is itself a slope; `caller`,
-    the line that called what is read."""
+    """How a program is read: `tol`, what counts as a tie; `reporting`, mark also what cannot be chosen; `in_rule`, the
+    name of the user's custom function whose derivative rule this is, where a truth value is itself a slope; `caller`,
+    the line that called what is read.
+    """
 
     tol: float = 0.0
     reporting: bool = False
@@ -112,13 +114,14 @@ def _equation(
 
 def _comparison(equation: Any, operands: list[Any], reading: Reading, seen: dict) -> tuple[list[Any], list[Note]]:
     """A comparison; the same one of the same values, met again, is the same kink."""
-    key = (equation.primitive.name, *[_identity(atom, value) for atom, value in zip(equation.invars, operands)])
+    key = (
+        equation.primitive.name,
+        *[_identity(atom, value) for atom, value in zip(equation.invars, operands, strict=False)],
+    )
     if key not in seen:
         (answer,) = jaxprs.bind(equation, *operands)
         place = reading.place(equation)
-        truth = predicates.compare(
-            equation, reading.in_rule, reading.reporting, place, jnp.asarray(answer), *operands
-        )
+        truth = predicates.compare(equation, reading.in_rule, reading.reporting, place, jnp.asarray(answer), *operands)
         seen[key] = answer, truth, operands  # the operands are kept so that their identity stays theirs
     answer, truth, _ = seen[key]
     return [answer], [Note(truth=truth)]
@@ -163,5 +166,3 @@ def _rewritten(equation: Any, operands: list[Any], notes: list[Note], reading: R
     if reading.reporting and name in markers.MARKED and is_float(operands[0]):
         return markers.MARKED[name](equation, reading.place(equation), *operands)
     return jaxprs.bind(equation, *operands)
-
-

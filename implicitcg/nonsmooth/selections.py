@@ -36,7 +36,7 @@ def ambiguous(site: Site, distance: Array, tol: float) -> Array:
 
 
 def uniform(value: Any, tol: float) -> Rule:
-    """The same weight everywhere: `value` on the upper branch or the first candidate, `1 - value` on the other or the last."""
+    """The same weight everywhere: `value` on the upper branch or first candidate, the rest on the lower or last one."""
 
     def rule(site: Site, default: Array, distance: Array, weight: Array | None) -> Array:
         if site.kind not in CHOOSABLE:
@@ -107,10 +107,12 @@ def random_scores(places: tuple[Site, ...], key: Array) -> list[Array]:
 
 
 def first_of(mask: Array, like: Array) -> Array:
+    """One at the first entry of the mask along the last axis, zero elsewhere."""
     return (mask & (jnp.cumsum(mask, -1) == 1)).astype(like.dtype)
 
 
 def last_of(mask: Array, like: Array) -> Array:
+    """One at the last entry of the mask along the last axis, zero elsewhere."""
     return jnp.flip(first_of(jnp.flip(mask, -1), like), -1)
 
 

@@ -8,12 +8,12 @@ derivative is one choice, so any override is one element of the autodiff set.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from jax import Array, lax, numpy as jnp
+from jax import Array, lax
+from jax import numpy as jnp
 
 from ..base import jaxprs
 from . import control, custom, rewrite
@@ -55,7 +55,8 @@ def chosen(site: Site, default: Array, distance: Array, weight: Array | None) ->
 
 class Manner(NamedTuple):
     """How a derivative program is run: the rule for its choices, whether they are recorded, and what is put for the
-    pieces inside it, whose own derivatives are the second derivatives of the function."""
+    pieces inside it, whose own derivatives are the second derivatives of the function.
+    """
 
     rule: Rule = chosen
     recording: bool = False
@@ -71,10 +72,10 @@ class Derivative:
     results: int
 
     def __call__(
-        self, arguments: list, tangents: list, weights: list | None = None, manner: Manner = Manner()
+        self, arguments: list, tangents: list, weights: list | None = None, manner: Manner | None = None
     ) -> tuple[list, list]:
         """Results and their tangents, with the choices of `manner.rule`."""
-        out, _ = run(self.program, [*arguments, *tangents], self.sites, self._all(weights), manner)
+        out, _ = run(self.program, [*arguments, *tangents], self.sites, self._all(weights), manner or Manner())
         return out[: self.results], out[self.results :]
 
     def records(
@@ -103,19 +104,19 @@ class Derivative:
 
         @jax.jit
         def prefix(arguments):
-            start = dict(zip(whole.inputs, [*whole.consts, *arguments]))
+            start = dict(zip(whole.inputs, [*whole.consts, *arguments], strict=False))
             return jaxprs.run_equations(first, start, kept)
 
         def suffix(residuals, tangents):
-            start = dict(zip(kept, residuals))
-            start |= dict(zip(whole.arguments[len(arguments) :], tangents))
+            start = dict(zip(kept, residuals, strict=False))
+            start |= dict(zip(whole.arguments[len(arguments) :], tangents, strict=False))
             return jaxprs.run_equations(second, start, whole.outputs)
 
         residuals = prefix(arguments)
         tangents = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in whole.arguments[len(arguments) :]]
         closed, _ = jaxprs.trace(suffix, residuals, tangents)
         free, constants = jaxprs.without_constants(closed)
-        known = dict(zip(kept, residuals))
+        known = dict(zip(kept, residuals, strict=False))
         found: list[Record | None] = []
         for equation in second:
             if equation.primitive is choice_p:
@@ -135,14 +136,14 @@ def linearise(program: Any, arguments: list[Any], moving: list[bool], reading: r
     def both(arguments, tangents):
         def value(*free):
             supply = iter(free)
-            full = [next(supply) if moves else argument for moves, argument in zip(moving, arguments)]
+            full = [next(supply) if moves else argument for moves, argument in zip(moving, arguments, strict=False)]
             return rewrite.evaluate(program, full, moving, reading)
 
-        primals = [a for a, moves in zip(arguments, moving) if moves]
+        primals = [a for a, moves in zip(arguments, moving, strict=False) if moves]
         results, tangents_out = jax.jvp(value, primals, tangents)
         return results, custom.moving(results, tangents_out)
 
-    tangents = [jnp.zeros_like(a) for a, moves in zip(arguments, moving) if moves]
+    tangents = [jnp.zeros_like(a) for a, moves in zip(arguments, moving, strict=False) if moves]
     closed, (results, tangents_out) = jaxprs.trace(both, arguments, tangents)
     closed = jaxprs.live(closed, [True] * (len(results) + len(tangents_out)))
     return Derivative(closed, tuple(sites(closed)), len(results))
@@ -237,7 +238,7 @@ def _scan(equation, operands, inner, mine, manner):
     def step(carry, slices):
         x, weights = slices
         here = [(site, None) for site in places]
-        for (i, _), weight in zip(given, weights):
+        for (i, _), weight in zip(given, weights, strict=False):
             here[i] = (places[i], weight)
         results, found = _inside(body, [*consts, *carry, *x], here, manner)
         results = control.like(results, outputs)
@@ -263,7 +264,7 @@ def _while(equation, operands, inner, mine, manner):
     def step(state):
         carry, nearest = state
         results, found = _inside(body, [*body_consts, *carry], mine, manner)
-        kept = [_nearer(old, new) for old, new in zip(nearest, found)]
+        kept = [_nearer(old, new) for old, new in zip(nearest, found, strict=False)]
         return control.like(results, outputs), kept
 
     carry, nearest = lax.while_loop(proceed, step, (control.like(init, outputs), nearest))
@@ -299,7 +300,7 @@ def _cond(equation, operands, inner, mine, manner):
         return taken
 
     starts = [0, *ends[:-1]]
-    branches = [branch(jaxpr, start, end) for (jaxpr, _), start, end in zip(inner, starts, ends)]
+    branches = [branch(jaxpr, start, end) for (jaxpr, _), start, end in zip(inner, starts, ends, strict=False)]
     return lax.switch(index, branches, *rest)
 
 

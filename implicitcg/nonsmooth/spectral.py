@@ -18,9 +18,9 @@ def spectral(
     """Return `U f(L) U^T` for a symmetric `S = U L U^T`.
 
     The derivative in the direction `H` is `U (T o (U^T H U)) U^T` with the divided differences
-    `T_ij = (f(l_i) - f(l_j)) / (l_i - l_j)` and `f'` where eigenvalues agree: finite where JAX's derivative of `eigh` is
-    NaN, and equal to the smooth derivative there. At a kink of `f` that several eigenvalues share, `T` is the mean of the
-    two slopes, the limit along matrices that move these eigenvalues by equal amounts.
+    `T_ij = (f(l_i) - f(l_j)) / (l_i - l_j)` and `f'` where eigenvalues agree: finite where JAX's derivative of `eigh`
+    is NaN, and equal to the smooth derivative there. At a kink of `f` that several eigenvalues share, `T` is the mean
+    of the two slopes, the limit along matrices that move these eigenvalues by equal amounts.
 
     Arguments:
         function: acts entry by entry on eigenvalues; its own rule is used at its kinks.
@@ -86,7 +86,10 @@ def _divided_differences(function: Callable[[Array], Array], values: Array) -> A
     images, slopes = jax.jvp(function, (values,), (jnp.ones_like(values),))
     n = values.shape[-1]
     square = (*values.shape[:-1], n, n)
-    row, column = (lambda v: jnp.broadcast_to(v[..., :, None], square)), (lambda v: jnp.broadcast_to(v[..., None, :], square))
+    row, column = (
+        (lambda v: jnp.broadcast_to(v[..., :, None], square)),
+        (lambda v: jnp.broadcast_to(v[..., None, :], square)),
+    )
     step, rise = row(values) - column(values), row(images) - column(images)
     mean = (row(slopes) + column(slopes)) / 2
     width = jnp.finfo(values.dtype).eps ** (1 / 3)

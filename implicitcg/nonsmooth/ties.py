@@ -10,13 +10,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jax import Array, numpy as jnp
+from jax import Array
+from jax import numpy as jnp
 
 from . import closing, custom, selections, sites
 from .rewrite import Reading
 
 
-def with_ties(fn: Callable[..., Any], rule: Any = None, *, tol: float = 0.0, direction: Any = None) -> Callable[..., Any]:
+def with_ties(
+    fn: Callable[..., Any], rule: Any = None, *, tol: float = 0.0, direction: Any = None
+) -> Callable[..., Any]:
     """Return `fn` with its branches at kinks chosen by `rule`; its values do not change.
 
     `with_ties(fn, rule)` has, wherever it is differentiated, the derivative `A in J_fn(x)` that the rule picks from the
@@ -38,8 +41,8 @@ def with_ties(fn: Callable[..., Any], rule: Any = None, *, tol: float = 0.0, dir
 
     Returns: a function with the signature of `fn`, for use under `grad`, `jvp`, `vmap`, `jit`, `hessian`.
 
-    Raises: `ValueError` for a number outside [0, 1]: outside the convex range there is no selection, and for a name that
-        the program does not have.
+    Raises: `ValueError` for a number outside [0, 1], since outside the convex range there is no selection, and for a
+        name that the program does not have.
 
     >>> import jax, implicitcg as icg
     >>> float(jax.grad(with_ties(jax.nn.relu, 1.0))(0.0))
@@ -158,16 +161,18 @@ def _selection(linear: sites.Derivative, arguments: list, rule: Any, tol: float,
 def _ahead(linear: sites.Derivative, arguments: list, along: list) -> list[sites.Record]:
     """What the program chooses one short step ahead: the branches that the direction enters.
 
-    A step `h = eps^(1/3)` of the scale of the point: its rounding, `eps / h`, and its curvature, `h`, are both small, so
-    that only kinks which the direction leaves slower than that are missed.
+    A step `h = eps^(1/3)` of the scale of the point: its rounding, `eps / h`, and its curvature, `h`, are both small,
+    so that only kinks which the direction leaves slower than that are missed.
     """
     moving = [custom.moves(argument) for argument in arguments]
-    sizes = [jnp.max(jnp.abs(a), initial=0.0) for a, moves in zip(along, moving) if moves]
-    points = [jnp.max(jnp.abs(a), initial=0.0) for a, moves in zip(arguments, moving) if moves]
+    sizes = [jnp.max(jnp.abs(a), initial=0.0) for a, moves in zip(along, moving, strict=False) if moves]
+    points = [jnp.max(jnp.abs(a), initial=0.0) for a, moves in zip(arguments, moving, strict=False) if moves]
     dtype = jnp.result_type(*sizes)
     size = jnp.max(jnp.stack([s.astype(dtype) for s in sizes]))
     scale = 1 + jnp.max(jnp.stack([p.astype(dtype) for p in points]))
     step = float(jnp.finfo(dtype).eps) ** (1 / 3) * scale / jnp.where(size > 0, size, 1)
-    ahead = [a + (step * d).astype(a.dtype) if moves else a for a, d, moves in zip(arguments, along, moving)]
-    still = [jnp.zeros_like(argument) for argument, moves in zip(arguments, moving) if moves]
+    ahead = [
+        a + (step * d).astype(a.dtype) if moves else a for a, d, moves in zip(arguments, along, moving, strict=False)
+    ]
+    still = [jnp.zeros_like(argument) for argument, moves in zip(arguments, moving, strict=False) if moves]
     return linear.records(ahead, still)
