@@ -51,7 +51,7 @@ def programs(draw, depth=3):
 
 points = st.lists(st.integers(-1, 1), min_size=SIZE, max_size=SIZE).map(lambda v: jnp.asarray(v, float))
 few = hypothesis.settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
 )
 
 

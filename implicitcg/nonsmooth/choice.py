@@ -83,7 +83,7 @@ def choose(
     ... def rule(primals, tangents):
     ...     (x,), (t,) = primals, tangents
     ...     return relu(x), choose((x > 0).astype(x.dtype), jnp.abs(x), name="relu") * t
-    >>> float(jax.grad(relu)(0.0))
+    >>> float(jax.grad(relu)(jnp.array(0.0)))
     0.0
     """
     return _bind(default, distance, name, "interval", where)
