@@ -7,9 +7,13 @@ import logging
 from collections.abc import Iterator
 from typing import TypeVar
 
+import equinox.internal as eqxi
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array, lax
 
+from .loops import inside_shard_map, vary_like
 from .status import Status
 from .tracing import concrete_value
 
@@ -36,11 +40,32 @@ def raise_unless_converged(token: T, status: Status) -> T:
     """
     value = concrete_value(status._value)
     if value is None:
-        return status.error_if(token, status != Status.converged)
+        return error_if(token, status != Status.converged, status)
     gravest = int(np.max(np.asarray(value), initial=0))
     if gravest:
         raise SolveError(_item(gravest))
     return token
+
+
+def error_if(token: T, predicate: Array, status: Status) -> T:
+    """`token`, or the advice of `status` raised when the program runs and `predicate` holds somewhere.
+
+    Equinox's `error_if`, and the same by a callback of our own inside `jax.shard_map`, whose types it does not meet.
+    """
+    if not inside_shard_map():
+        return status.error_if(token, predicate)
+    leaves, structure = jax.tree.flatten(token)
+    index = eqxi.unvmap_max(jnp.broadcast_to(status._value, jnp.shape(predicate)))
+
+    def fail(index: np.ndarray) -> list[np.ndarray]:
+        raise RuntimeError(Status[_item(int(index))])
+
+    def failed() -> list[Array]:
+        shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+        empty = jax.pure_callback(fail, shapes, index, vmap_method="sequential")
+        return [vary_like(e, leaf) for e, leaf in zip(empty, leaves, strict=True)]
+
+    return jax.tree.unflatten(structure, lax.cond(eqxi.unvmap_any(predicate), failed, lambda: leaves))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_solve
 
-from ..base import Status
+from ..base import Status, error_if
 from ..linear import Coordinates, factorise
 from ..linear.solves import as_matrix, conjugate_gradient, gmres, lu, minimum_norm
 from .problem import Linearisation
@@ -116,7 +116,7 @@ def _tolerance(tolerance: float | None, b: Array) -> float:
 
 
 def _judged(x: Array, ok: Array, status: Status, throw: bool) -> Array:
-    return status.error_if(x, ~ok) if throw else jnp.where(ok, x, jnp.nan)
+    return error_if(x, ~ok, status) if throw else jnp.where(ok, x, jnp.nan)
 
 
 def _linear_solve(linearisation: Linearisation, rhs: Any, solve: Any, transpose_solve: Any) -> Any:
@@ -140,7 +140,7 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool) -> A
     mask = lax.stop_gradient(face.mask)
     healthy = factor.healthy
     if throw:  # judged here, where primal values are computed, not in the tangent solve
-        mask = Status.singular.error_if(mask, ~healthy)
+        mask = error_if(mask, ~healthy, Status.singular)
 
     def reuse(b: Array) -> Array:  # a function of its own: bound methods of modules with arrays do not hash
         return factor.solve(b)
@@ -169,7 +169,7 @@ def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:
 
     factors, ok = lu(lax.stop_gradient(as_matrix(matvec, flat.shape[0], flat.dtype)))
     if throw:
-        factors = Status.singular.error_if(factors, ~ok)
+        factors = error_if(factors, ~ok, Status.singular)
 
     def solver(trans: int) -> Any:
         return lambda _matvec, b: jnp.where(ok, lu_solve(factors, b, trans=trans), jnp.nan)

@@ -11,7 +11,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Float, Int, PyTree
 
-from ..base import Status, raise_unless_converged, translated_errors, worst
+from ..base import Status, raise_unless_converged, translated_errors, vary_together, worst
 from .adjoint import AbstractAdjoint, Automatic
 from .problem import AbstractProblem, AbstractSolver
 from .rule import implicit_root
@@ -100,6 +100,7 @@ def solve(
 def _solve(
     problem: AbstractProblem, solver: AbstractSolver, start: Any, adjoint: AbstractAdjoint, throw: bool
 ) -> Solution:
+    problem, start = vary_together((problem, start))
     found = implicit_root(problem, lax.stop_gradient(start), solver=solver, adjoint=adjoint, throw=throw)
     value, dual = problem.present(found.z)
     frozen = lax.stop_gradient(eqx.filter(problem, eqx.is_array))

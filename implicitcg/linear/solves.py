@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Bool, Float, Int
+
+from ..base import fori_loop, while_loop
 
 Matvec = Callable[[Float[Array, " d"]], Float[Array, " d"]]
 
@@ -36,7 +38,7 @@ def reciprocal_condition(matrix: Float[Array, "d d"], lu: tuple[Array, Array]) -
         w = lu_solve(lu, lu_solve(lu, v / jnp.linalg.norm(v)), trans=1)
         return w, jnp.linalg.norm(w)
 
-    _, growth = lax.fori_loop(0, 3, step, (vector, jnp.ones((), matrix.dtype)))
+    _, growth = fori_loop(0, 3, step, (vector, jnp.ones((), matrix.dtype)))
     return 1 / (jnp.sqrt(growth) * jnp.linalg.norm(matrix))
 
 
@@ -76,7 +78,7 @@ def conjugate_gradient(
         return x, residual, residual + (jnp.vdot(residual, residual) / old) * direction, steps + 1
 
     start = (jnp.zeros_like(rhs), rhs, rhs, jnp.zeros((), jnp.int32))
-    x, _, _, steps = lax.while_loop(unfinished, step, start)
+    x, _, _, steps = while_loop(unfinished, step, start)
     # judged on the true residual: the recursive one drifts
     return x, jnp.linalg.norm(matvec(x) - rhs) <= 10 * target + jnp.finfo(rhs.dtype).tiny, steps
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Bool, Float, Int
 
-from ..base import Status
+from ..base import Status, while_loop
 from ..core import AbstractSolver, Found
 from .newton import Newton
 
@@ -62,7 +62,7 @@ class InteriorPoint(AbstractSolver):
             kept = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(error), new, old), moved, state.point)
             return _State(kept, error, state.steps + 1)
 
-        state = lax.while_loop(unfinished, step, state)
+        state = while_loop(unfinished, step, state)
         point = state.point
         reached = problem.unknown(point.x, point.y, point.s - point.z)
         polished = Newton(max_steps=20).run(problem, reached)
@@ -189,7 +189,7 @@ def _infeasible(problem: Any, x: Array, wanted: Array) -> Bool[Array, ""]:
     def unfinished(state: tuple[Array, Array]) -> Array:
         return wanted & ~proved(state[0]) & (state[1] < 100)
 
-    x, _ = lax.while_loop(unfinished, step, (x, jnp.zeros((), jnp.int32)))
+    x, _ = while_loop(unfinished, step, (x, jnp.zeros((), jnp.int32)))
     data = jnp.concatenate([problem.b, problem.h, jnp.ones(1, x.dtype)])
     return proved(x) & (jnp.linalg.norm(violations(x)) > rounding**0.5 * jnp.max(jnp.abs(data)))
 

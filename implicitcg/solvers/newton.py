@@ -10,7 +10,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_solve
 
-from ..base import Status
+from ..base import Status, while_loop
 from ..core import AbstractSolver, Found
 from ..linear.solves import as_matrix, lu, minimum_norm
 
@@ -60,7 +60,7 @@ class Newton(AbstractSolver):
             new, image = _backtrack(equation, z, F, direction)
             return new, image, steps + 1
 
-        z, F, steps = lax.while_loop(unfinished, step, (start, equation(start), jnp.zeros((), jnp.int32)))
+        z, F, steps = while_loop(unfinished, step, (start, equation(start), jnp.zeros((), jnp.int32)))
         status = Status.where(solved(z, F), Status.converged, Status.not_converged)
         status = Status.where(jnp.all(jnp.isfinite(F)), status, Status.diverged)
         return Found(unravel(z), status, steps)
@@ -80,7 +80,7 @@ def _backtrack(equation: Any, z: Array, F: Array, direction: Array, halvings: in
         return count + 1, new, equation(new)
 
     start = (jnp.zeros((), jnp.int32), z, jnp.full_like(F, jnp.inf))
-    _, new, image = lax.while_loop(worse, halve, start)
+    _, new, image = while_loop(worse, halve, start)
     helped = jnp.linalg.norm(image) < norm
     plain = z - F
     return jnp.where(helped, new, plain), jnp.where(helped, image, equation(plain))

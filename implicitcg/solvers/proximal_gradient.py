@@ -6,10 +6,10 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Float
 
-from ..base import Status
+from ..base import Status, fori_loop, while_loop
 from ..core import AbstractSolver, Found
 
 
@@ -44,7 +44,7 @@ class ProximalGradient(AbstractSolver):
 
         one = jnp.ones((), init.dtype)
         start = (init, init, one, jnp.full_like(one, jnp.inf), jnp.zeros((), jnp.int32))
-        z, _, _, change, count = lax.while_loop(unfinished, advance, start)
+        z, _, _, change, count = while_loop(unfinished, advance, start)
         done = change <= tolerance * (1 + jnp.max(jnp.abs(z)))
         status = Status.where(done, Status.converged, Status.not_converged)
         return Found(z, Status.where(jnp.isfinite(change), status, Status.diverged), count)
@@ -58,5 +58,5 @@ def largest_eigenvalue(smooth: Any, z: Float[Array, " p"]) -> Float[Array, ""]:
         image = smooth.hessian_product(z, v)
         return image / jnp.maximum(jnp.linalg.norm(image), jnp.finfo(z.dtype).tiny)
 
-    v = lax.fori_loop(0, 50, product, start)
+    v = fori_loop(0, 50, product, start)
     return jnp.maximum(jnp.linalg.norm(smooth.hessian_product(z, v)) * 1.05, jnp.finfo(z.dtype).tiny)

@@ -14,9 +14,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Bool, Float, Int
+
+from ..base import fori_loop, while_loop
 
 
 class QuadraticL1(NamedTuple):
@@ -53,7 +55,7 @@ def solve_quadratic_l1(
         return _State(w, _optimal(problem, w), state.rounds + 1)
 
     start = jnp.where(problem.valid, start, 0)
-    w, done, rounds = lax.while_loop(unfinished, round_, _State(start, jnp.asarray(False), jnp.zeros((), jnp.int32)))
+    w, done, rounds = while_loop(unfinished, round_, _State(start, jnp.asarray(False), jnp.zeros((), jnp.int32)))
     return w, done, rounds
 
 
@@ -73,7 +75,7 @@ def _coordinate_descent(problem: QuadraticL1, w: Array, sweeps: Array) -> Array:
         return w.at[j].set(moved), gradient + (moved - w[j]) * problem.gram[j]
 
     gradient = problem.gram @ w - problem.linear
-    return lax.fori_loop(0, sweeps * k, update, (w, gradient))[0]
+    return fori_loop(0, sweeps * k, update, (w, gradient))[0]
 
 
 def _newton_step(problem: QuadraticL1, w: Array) -> Array:

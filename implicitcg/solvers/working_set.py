@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
-from ..base import Status
+from ..base import Status, while_loop
 from ..core import AbstractSolver, Found
 from ..linear import BucketedFactor
 from ..penalties import L1, AbstractSmooth, LeastSquares
@@ -112,7 +112,7 @@ class WorkingSetNewton(AbstractSolver):
             gap = relative_gap(smooth, scale, w, smooth.gradient(w))
             return _State(w, gap, state.steps + 1, state.rounds + rounds, crowded(w))
 
-        return lax.while_loop(unfinished, step, state._replace(crowded=crowded(state.w)))
+        return while_loop(unfinished, step, state._replace(crowded=crowded(state.w)))
 
 
 def working_set_sizes(smooth: AbstractSmooth, capacity: int | None = None) -> tuple[int, ...]:

@@ -1,0 +1,51 @@
+"""Several devices, by JAX's own sharding: run in a process of its own, with eight virtual CPU devices."""
+
+import os
+import subprocess
+import sys
+
+PROGRAM = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+jax.config.update("jax_enable_x64", True)
+import implicitcg as icg
+
+mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
+rng = np.random.default_rng(0)
+X, y = jnp.asarray(rng.standard_normal((40, 6))), jnp.asarray(rng.standard_normal(40))
+theta = jnp.linspace(-4.0, -1.0, 16)
+
+def loss(X, theta):
+    return jnp.sum(icg.solve(icg.lasso(X, y, jnp.exp(theta))).value ** 2)
+
+expected = jax.jit(jax.vmap(jax.grad(loss, 1), (None, 0)))(X, theta)
+by_batch = jax.device_put(theta, NamedSharding(mesh, P("batch")))
+sharded = jax.jit(jax.vmap(jax.grad(loss, 1), (None, 0)))(X, by_batch)
+assert len(sharded.sharding.device_set) == 8
+np.testing.assert_allclose(sharded, expected, atol=1e-13)
+
+spread = dict(mesh=mesh, in_specs=P("batch"), out_specs=P("batch"))
+mapped = jax.shard_map(jax.vmap(lambda t: jax.grad(loss, 1)(X, t)), **spread)
+np.testing.assert_allclose(mapped(by_batch), expected, atol=1e-13)
+
+by_row = jax.device_put(X, NamedSharding(mesh, P("batch", None)))
+gradient = jax.jit(jax.grad(loss))
+np.testing.assert_allclose(gradient(by_row, -2.0), gradient(X, -2.0), atol=1e-13)
+
+try:
+    jax.shard_map(jax.vmap(lambda t: loss(X, t)), **spread)(
+        by_batch.at[3].set(jnp.nan)
+    ).block_until_ready()
+except Exception as error:
+    assert "non-finite" in str(error) or "NaN" in str(error), error
+else:
+    raise AssertionError("a bad number on one device passed in silence")
+print("same on eight devices")
+"""
+
+
+def test_a_batch_or_the_rows_spread_over_eight_devices_give_the_same_result():
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == "same on eight devices"
