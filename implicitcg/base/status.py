@@ -29,8 +29,8 @@ class Status(eqxi.Enumeration):  # pyright: ignore
     not_unique = (
         "The solution is not unique: the objective is flat along a direction that penalty and constraints leave free "
         "(a LASSO with alpha = 0 and collinear columns or more features than samples; a quadratic program with "
-        "singular P). A derivative of 'the' solution does not exist. Use a positive penalty, drop collinear columns, or "
-        "add a small ridge."
+        "singular P). A derivative of 'the' solution does not exist. Use a positive penalty, drop collinear columns, "
+        "or add a small ridge."
     )
     singular = (
         "The derivative was refused: the linear system of the implicit function theorem is singular here, for at "

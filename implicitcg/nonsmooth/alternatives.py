@@ -21,7 +21,7 @@ class Slot(NamedTuple):
     options: list[np.ndarray] | _Orders
 
     @property
-    def count(self) -> int:
+    def choices(self) -> int:
         return len(self.options)
 
 
@@ -62,7 +62,7 @@ class Alternatives:
 
     @property
     def count(self) -> int:
-        return math.prod(slot.count for slot in self.slots)
+        return math.prod(slot.choices for slot in self.slots)
 
     def all(self) -> Iterator[np.ndarray]:
         for rows in itertools.product(*[slot.options for slot in self.slots]):

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..base import is_traced
 from . import closing, hull, selections, sites
 from .alternatives import Alternatives, alternatives
 from .jacobian_set import JacobianSet
@@ -51,7 +52,7 @@ def conservative_jacobian(
     Source: Bolte, Pauwels, A mathematical model for automatic differentiation in machine learning, NeurIPS 2020.
     """
     x = jax.tree_util.tree_map(jnp.asarray, x)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(x)):
+    if is_traced(x):
         raise TypeError(
             "conservative_jacobian needs a concrete point: how many elements there are depends on the values. Call it "
             "outside jit, vmap and grad; under jit, icg.kinks counts the kinks and with_ties picks one element."

@@ -15,6 +15,7 @@ import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from ..base import is_traced
 from . import choice, selections
 from .markers import direction
 from .native import is_float, mix, piece
@@ -113,14 +114,16 @@ def where_positive(
     x, then, otherwise = _floats(x, then, otherwise)
     shape = np.broadcast_shapes(x.shape, then.shape, otherwise.shape)
     x, then, otherwise = (jnp.broadcast_to(part, shape) for part in (x, then, otherwise))
-    tie = jnp.asarray(inside(tie, 0.0, 1.0, "where_positive"), x.dtype)
+    at_zero = jnp.asarray(inside(tie, 0.0, 1.0, "where_positive"), x.dtype)
 
     def derivative(primals, tangents):
         (x, _, _, tie), (_, dthen, dotherwise, _) = primals, tangents
         default = jnp.where(x > 0, jnp.ones_like(x), jnp.where(x < 0, jnp.zeros_like(x), tie))
         return mix(choice.choose(default, jnp.abs(x), name="where_positive"), dthen, dotherwise)
 
-    return piece(lambda x, then, otherwise, _: jnp.where(x > 0, then, otherwise), derivative)(x, then, otherwise, tie)
+    return piece(lambda x, then, otherwise, _: jnp.where(x > 0, then, otherwise), derivative)(
+        x, then, otherwise, at_zero
+    )
 
 
 def max(x: Float[ArrayLike, "..."], axis: int | None = None, tie: float | None = None) -> Float[Array, "..."]:
@@ -153,7 +156,7 @@ def sort(x: Float[ArrayLike, "*shape"], axis: int = -1, tie: float = 1.0) -> Flo
     (x,) = _floats(x)
     tie = inside(tie, 0.0, 1.0, "sort")
     rows = jnp.moveaxis(x, axis, -1)
-    one_order = not isinstance(tie, jax.core.Tracer) and float(tie) in (0.0, 1.0)
+    one_order = not is_traced(tie) and float(tie) in (0.0, 1.0)
 
     def derivative(primals, tangents):
         (rows, tie), (drows, _) = primals, tangents
@@ -208,7 +211,7 @@ def norm(x: Float[ArrayLike, "..."], axis: int | None = None, tie: ArrayLike = 0
 
 def _require_in_ball(vector: Array) -> None:
     size = jnp.sqrt((vector**2).sum())
-    if not isinstance(size, jax.core.Tracer) and size > 1 + 1e-6:
+    if not is_traced(size) and size > 1 + 1e-6:
         raise ValueError(
             f"norm: the gradient at the origin must have norm at most 1, and this tie has {float(size):.3g}. "
             "A number stands for a vector with all entries equal to it."
@@ -235,7 +238,7 @@ def inside(tie: Any, low: Any, high: Any, name: str) -> Any:
         f"{name}: the derivative at the kink must lie in [{low:g}, {high:g}], the range of the one-sided derivatives; "
         "outside it there is no element of the Jacobian."
     )
-    if isinstance(tie, jax.core.Tracer):
+    if is_traced(tie):
         return eqx.error_if(tie, (tie < low) | (tie > high), message)
     if not bool(np.all((np.asarray(tie) >= low) & (np.asarray(tie) <= high))):
         raise ValueError(f"{message} It is {tie}.")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..base import jaxprs
+from ..base import is_traced, jaxprs
 from . import closing, selections, sites
 from .rewrite import Reading
 
@@ -63,7 +63,7 @@ class KinkReport(eqx.Module):
         return self.distances.min(-1, initial=jnp.inf)
 
     def __str__(self) -> str:
-        if isinstance(self.entries, jax.core.Tracer) or self.entries.ndim != 1:
+        if is_traced(self.entries) or self.entries.ndim != 1:
             return f"KinkReport of {len(self.names)} nonsmooth places: {', '.join(self.names) or 'none'}"
         entries, distances, picks = (np.asarray(part) for part in (self.entries, self.distances, self.picks))
         rows = [("what", "kind", "entries", "nearest", "JAX picks", "where")]

@@ -92,7 +92,8 @@ def _equation(
         return jaxprs.bind(equation, *operands), [STILL] * len(equation.outvars)
     if name in control.CALLS:
         if equation.params.get("name") == "hypot" and not reading.in_rule:
-            return [markers.hypotenuse(equation, reading.place(equation), *operands, reading.reporting)], [Note()]
+            x, y = operands
+            return [markers.hypotenuse(equation, reading.place(equation), x, y, reading.reporting)], [Note()]
         (inner,) = jaxprs.subprograms(equation)
         return _evaluate(inner, operands, notes, reading.within(equation), seen)
     truths = [note.truth for note in notes]

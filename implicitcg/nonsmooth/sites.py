@@ -121,7 +121,8 @@ class Derivative:
         for equation in second:
             if equation.primitive is choice_p:
                 pair = [a.val if jaxprs.is_literal(a) else known.get(a) for a in equation.invars]
-                found.append(None if any(part is None for part in pair) else Record(*pair))
+                default, distance = pair
+                found.append(None if default is None or distance is None else Record(default, distance))
             else:
                 found += [None] * sum(len(sites(inner)) for inner in _inner(equation))
         return Derivative(free, self.sites, self.results), [*constants, *residuals], found
@@ -155,8 +156,9 @@ def sites(jaxpr: Any, outer: tuple[int, ...] = (), repeated: bool = False) -> li
     for equation in jaxprs.program(jaxpr).equations:
         if equation.primitive is choice_p:
             default, distance = (atom.aval for atom in equation.invars)
-            labels = (equation.params[key] for key in ("name", "kind", "where", "keep"))
-            found.append(Site(*labels, outer, default.shape, default.dtype, distance.dtype, repeated))
+            name, kind, where, keep = (equation.params[key] for key in ("name", "kind", "where", "keep"))
+            shapes = (default.shape, default.dtype, distance.dtype)
+            found.append(Site(name, kind, where, keep, outer, *shapes, repeated))
         elif equation.primitive.name == "scan":
             found += sites(equation.params["jaxpr"], (*outer, equation.params["length"]), repeated)
         elif equation.primitive.name == "while":
@@ -187,13 +189,12 @@ def run(
             return [manner.rule(site, default, distance, weight)]
         if name == "custom_jvp_call" and manner.piece is not None:
             return manner.piece(equation, list(operands))
-        handler = _HANDLERS.get(name)
         inner = [(jaxpr, len(sites(jaxpr))) for jaxpr in _inner(equation)]
         total = sum(count for _, count in inner)
         if total == 0:
             return jaxprs.bind(equation, *operands)
         mine = _take(supply, total)
-        results, found = handler(equation, list(operands), inner, mine, manner)
+        results, found = _HANDLERS[name](equation, list(operands), inner, mine, manner)
         records.extend(found)
         return results
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 from jax import numpy as jnp
 
+from ..base import is_traced
 from . import closing, custom, selections, sites
 from .rewrite import Reading
 
@@ -85,9 +86,9 @@ def _is_key(rule: Any) -> bool:
 def _weight(value: Any) -> Any:
     """A weight in [0, 1], checked at once when it is known and when the program runs otherwise."""
     message = "a weight at a kink is {}; between 0 and 1 lie the elements of the Jacobian, outside there are none."
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return eqx.error_if(value, (value < 0) | (value > 1), message.format("outside [0, 1]"))
-    if not isinstance(value, numbers.Real | np.ndarray | Array) or np.ndim(value) != 0:
+    if not isinstance(value, numbers.Real | np.ndarray | Array) or np.shape(cast(Any, value)) != ():
         raise TypeError(f"A rule of with_ties is a number, a dictionary, a Seed or a key; {value!r} is none of them.")
     if not 0 <= float(value) <= 1:
         raise ValueError(f"A weight at a kink is {float(value):g}; " + message.split("; ")[1])

@@ -175,7 +175,7 @@ def split(cv: int | Any, X: np.ndarray, y: np.ndarray) -> list[Fold]:
             raise ValueError(f"cv={cv} folds of {n} rows: choose between 2 and {n}.")
         tests: Iterable[np.ndarray] = np.array_split(np.arange(n), int(cv))
         return [Fold(np.setdiff1d(np.arange(n), test), test) for test in tests]
-    pairs = cv.split(X, y) if hasattr(cv, "split") else cv
+    pairs: Any = cv.split(X, y) if hasattr(cv, "split") else cv  # pyright: ignore[reportAttributeAccessIssue]
     try:
         folds = [Fold(np.arange(n)[train], np.arange(n)[test]) for train, test in pairs]
     except (TypeError, ValueError, IndexError) as error:

@@ -167,6 +167,7 @@ def _kink_step(
     d = len(state.point.theta)
     reach = radius * (1 + float(np.max(np.abs(state.point.theta))))
     random = np.random.default_rng(seed)
+    norm = np.inf
     for attempt in range(8):
         nearest, _ = nearest_to_origin(state.around(radius))
         norm = float(np.linalg.norm(nearest))

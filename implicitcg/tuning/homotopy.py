@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs  # pyright: ignore[reportAttributeAccessIssue]
 
 ROUNDING = 1e-11  # rates of approach below this, relative, are rounding: the feature depends on the active ones
 DEPENDENT = 1e-10  # 1 - R^2 of a feature on the active ones below which it is taken as a combination of them

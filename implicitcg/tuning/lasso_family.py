@@ -175,5 +175,5 @@ def _fit(theta: np.ndarray, c: np.ndarray, step: float, tolerance: float) -> Str
             rate = np.round(rate)
         errors = value[0] + rate * (theta - theta[0]) - value
         if np.max(np.abs(errors)) <= rounding * step and abs(rate) > rounding:
-            return Strength(exponential and (c > 0).all(), float(value[0] - rate * theta[0]), float(rate))
+            return Strength(exponential and bool((c > 0).all()), float(value[0] - rate * theta[0]), float(rate))
     return None

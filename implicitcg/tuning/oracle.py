@@ -152,7 +152,7 @@ class FoldOracle(AbstractOracle):
         return record, notes
 
     def _start(self, k: int, near: Point | None, theta: Array) -> Any:
-        if self._unravel_root is None:
+        if self._unravel_root is None or self._cold is None:
             fold = self.criterion.folds[k]
             X, y = np.asarray(self.criterion.X), np.asarray(self.criterion.y)
             problem = self.criterion.problem(X[fold.train], y[fold.train], self.unravel(theta))
