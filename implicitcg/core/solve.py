@@ -72,7 +72,7 @@ def solve(
     Example:
         >>> import jax, jax.numpy as jnp, implicitcg as icg
         >>> X, y = jnp.eye(2), jnp.array([2.0, 1.0])
-        >>> jax.jacobian(lambda alpha: icg.solve(icg.lasso(X, y, alpha)).value)(0.75)
+        >>> jax.jacobian(lambda alpha: icg.solve(icg.lasso(X, y, alpha)).value)(jnp.float32(0.75))
         Array([-2.,  0.], dtype=float32)
 
     Source: Bolte, Le, Pauwels, Silveti-Falls, Nonsmooth implicit differentiation for machine learning and
