@@ -100,8 +100,7 @@ def main() -> int:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},")
     print(f"jax {jax.__version__}, scikit-learn {sklearn.__version__}; command: python {' '.join(sys.argv)}\n")
     print(
-        "| data | alpha | support | "
-         "icg value | icg value and derivative | celer | scikit-learn | gap | slope error |"
+        "| data | alpha | support | icg value | icg value and derivative | celer | scikit-learn | gap | slope error |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     data = {
