@@ -136,3 +136,12 @@ class AbstractSolver(eqx.Module):
     @abc.abstractmethod
     def run(self, problem: Any, init: Any) -> Found:
         """The root of `problem` from `init`, with a status that tells the truth."""
+
+    def require(self, problem: Any, *parts: str) -> None:
+        """Raise `TypeError` unless `problem` has the parts that this solver works on, as `smooth` and `penalty`."""
+        missing = [part for part in parts if not hasattr(problem, part)]
+        if missing:
+            raise TypeError(
+                f"{type(self).__name__} solves problems made of {', '.join(parts)}; {type(problem).__name__} has no "
+                f"{' and no '.join(missing)}. Leave `solver` out to use {type(problem.default_solver()).__name__}."
+            )

@@ -11,7 +11,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Float, Int, PyTree
 
-from ..base import Status, raise_unless_converged, translated_errors, vary_together, worst
+from ..base import Status, is_traced, raise_unless_converged, translated_errors, vary_together, worst
 from .adjoint import AbstractAdjoint, Automatic
 from .problem import AbstractProblem, AbstractSolver
 from .rule import implicit_root
@@ -34,6 +34,16 @@ class Solution(eqx.Module, Generic[Z]):
     iterations: Int[Array, ""]
     gap: Float[Array, ""] | None
     root: Z
+
+    def __str__(self) -> str:
+        if is_traced(self) or jnp.ndim(self.residual) != 0:
+            return repr(self)
+        gap = "" if self.gap is None else f", relative duality gap {float(self.gap):.1e}"
+        return (
+            f"{Status[self.status]}\n"
+            f"  {int(self.iterations)} iterations, residual {float(self.residual):.1e}{gap}\n"
+            f"  value {self.value}"
+        )
 
     @property
     def converged(self) -> Bool[Array, ""]:

@@ -66,12 +66,12 @@ class Alternatives:
 
     def all(self) -> Iterator[np.ndarray]:
         for rows in itertools.product(*[slot.options for slot in self.slots]):
-            yield self._filled(rows)
+            yield self.filled(rows)
 
     def draw(self, random: np.random.Generator) -> np.ndarray:
-        return self._filled([_draw(slot.options, random) for slot in self.slots])
+        return self.filled([_draw(slot.options, random) for slot in self.slots])
 
-    def _filled(self, rows: Any) -> np.ndarray:
+    def filled(self, rows: Any) -> np.ndarray:
         weights = self.default.copy().reshape(-1)
         for slot, row in zip(self.slots, rows, strict=False):
             weights[slot.entries] = row

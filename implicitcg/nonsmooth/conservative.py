@@ -58,7 +58,7 @@ def conservative_jacobian(
             "outside jit, vmap and grad; under jit, icg.kinks counts the kinks and with_ties picks one element."
         )
     closed = closing.close(fn, (x,), {})
-    problem = _Elements(closed, tol)
+    problem = Elements(closed, tol)
     found = _enumerate(problem, max_elements, np.random.default_rng(seed))
     return _as_set(problem, found, x)
 
@@ -71,7 +71,7 @@ class _Found(NamedTuple):
     exhaustive: bool
 
 
-class _Elements:
+class Elements:
     """The compiled parts: what is ambiguous, and the Jacobian for given weights."""
 
     def __init__(self, closed: closing.Closed, tol: float):
@@ -148,7 +148,7 @@ def _has_while(jaxpr: Any) -> bool:
     )
 
 
-def _enumerate(problem: _Elements, max_elements: int, random: np.random.Generator) -> _Found:
+def _enumerate(problem: Elements, max_elements: int, random: np.random.Generator) -> _Found:
     """Walk over hard choices first, since they decide which other kinks are met; then over all the rest at once."""
     jacobians, total, kinks, jumps, exhaustive = [], 0, 0, 0, True
     waiting: list[dict[int, np.ndarray]] = [{}]
@@ -215,7 +215,7 @@ def _same(values: np.ndarray, reference: np.ndarray, tol: float) -> np.ndarray:
     return ~moved.reshape(len(values), -1).any(1)
 
 
-def _as_set(problem: _Elements, found: _Found, x: Any) -> JacobianSet:
+def _as_set(problem: Elements, found: _Found, x: Any) -> JacobianSet:
     """Merge what is equal to rounding, and give it the shapes of the function."""
     points = np.stack([rows.reshape(-1) for rows in found.jacobians])
     if not np.isfinite(points).all():

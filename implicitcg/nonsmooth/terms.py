@@ -10,7 +10,7 @@ import numpy as np
 
 from . import closing
 from .alternatives import Alternatives, alternatives
-from .conservative import _Elements
+from .conservative import Elements
 
 CHUNK = 32  # Jacobians evaluated at a time
 
@@ -29,7 +29,7 @@ def rank_one_terms(fn: Callable[[Any], Any], x: Any, *, tol: float) -> RankOneTe
     `k + 3` Jacobians are evaluated for `k` kinks, where enumeration needs `2^k`. The form holds when every kink is
     scalar and none is seen through another; it is verified at the opposite vertex and at a random point of the box.
     """
-    problem = _Elements(closing.close(fn, (x,), {}), tol)
+    problem = Elements(closing.close(fn, (x,), {}), tol)
     records = problem.records({})
     free = [
         alternatives(i, site, r, tol) for i, (site, r) in enumerate(zip(problem.linear.sites, records, strict=True))
@@ -45,7 +45,7 @@ def rank_one_terms(fn: Callable[[Any], Any], x: Any, *, tol: float) -> RankOneTe
         batch, start = {}, 0
         for a in kinked:
             stop = start + a.kinks
-            weights = [a._filled([np.asarray([w]) for w in row[start:stop]]) for row in padded]
+            weights = [a.filled([np.asarray([w]) for w in row[start:stop]]) for row in padded]
             batch[a.index], start = np.stack(weights), stop
         parts = [
             np.asarray(problem.evaluate({i: jnp.asarray(w[j : j + CHUNK]) for i, w in batch.items()})[1])

@@ -47,6 +47,7 @@ class InteriorPoint(AbstractSolver):
 
     def run(self, problem: Any, init: Any) -> Found:
         """See `AbstractSolver.run`; `problem` is a `QP`."""
+        self.require(problem, *"PqAbGh")
         dtype = problem.q.dtype
         tolerance = float(jnp.finfo(dtype).eps) ** 0.5 if self.tolerance is None else self.tolerance
         point = _starting_point(problem)

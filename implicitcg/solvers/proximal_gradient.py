@@ -25,6 +25,7 @@ class ProximalGradient(AbstractSolver):
 
     def run(self, problem: Any, init: Float[Array, " p"]) -> Found:
         """See `AbstractSolver.run`."""
+        self.require(problem, "smooth", "penalty")
         tolerance = 1e3 * float(jnp.finfo(init.dtype).eps) if self.tolerance is None else self.tolerance
         smooth, penalty = problem.smooth, problem.penalty
         step = 1 / (1.02 * largest_eigenvalue(smooth, init))

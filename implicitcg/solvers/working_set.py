@@ -54,6 +54,7 @@ class WorkingSetNewton(AbstractSolver):
 
     def run(self, problem: Any, init: Float[Array, " p"]) -> Found:
         """See `AbstractSolver.run`."""
+        self.require(problem, "smooth", "penalty")
         if not self.accepts(problem):
             raise TypeError(
                 "WorkingSetNewton solves least squares with a weighted l1 penalty; this problem is "
