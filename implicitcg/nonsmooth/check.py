@@ -52,7 +52,7 @@ def check_conservative(
     """Test numerically whether `field` selects elements of a conservative Jacobian of `fn` near `x`.
 
     Two necessary conditions, each by random numbers. *Semismooth criterion*: with `A` the field at `x + h`, in random
-    directions, along the axes and both ways,
+    directions, along the axes and both ways, ::
 
         |F(x + h) - F(x) - A h| / |h| -> 0    as h -> 0.
 

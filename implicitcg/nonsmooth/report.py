@@ -47,18 +47,18 @@ class KinkReport(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
     kinds: tuple[str, ...] = eqx.field(static=True)
     places: tuple[str, ...] = eqx.field(static=True)
-    entries: Int[Array, "*batch rows"]
-    distances: Float[Array, "*batch rows"]
-    picks: Float[Array, "*batch rows"]
+    entries: Int[Array, "... rows"]
+    distances: Float[Array, "... rows"]
+    picks: Float[Array, "... rows"]
     tol: float = eqx.field(static=True)
 
     @property
-    def count(self) -> Int[Array, "*batch"]:
+    def count(self) -> Int[Array, "..."]:
         """How many entries lie on a kink, all rows together."""
         return self.entries.sum(-1)
 
     @property
-    def margin(self) -> Float[Array, "*batch"]:
+    def margin(self) -> Float[Array, "..."]:
         """The distance to the nearest kink of all; infinite for a smooth program."""
         return self.distances.min(-1, initial=jnp.inf)
 
