@@ -37,7 +37,7 @@ class _State(NamedTuple):
 
 
 def solve_quadratic_l1(
-    problem: QuadraticL1, start: Float[Array, " k"], *, max_rounds: int, sweeps: int = 10
+    problem: QuadraticL1, start: Float[Array, " k"], *, max_rounds: int | Int[Array, ""], sweeps: int = 10
 ) -> tuple[Float[Array, " k"], Bool[Array, ""], Int[Array, ""]]:
     """The minimiser from `start`, whether the optimality conditions hold to rounding, and the rounds taken.
 

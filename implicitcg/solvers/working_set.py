@@ -15,11 +15,14 @@ from ..linear import BucketedFactor
 from ..penalties import L1, AbstractSmooth, LeastSquares
 from .quadratic_l1 import QuadraticL1, solve_quadratic_l1
 
+SHRINK = 0.5  # the penalties fall by this factor from one working set to the next, down to their values
+HASTY = 3  # rounds of the small solver on a working set that will change
 SMALL = 512  # up to this many features the whole Gram matrix is the working set
 
 
 class _State(NamedTuple):
     w: Float[Array, " p"]
+    strength: Float[Array, ""]
     gap: Float[Array, ""]
     steps: Int[Array, ""]
     rounds: Int[Array, ""]
@@ -29,21 +32,24 @@ class _State(NamedTuple):
 class WorkingSetNewton(AbstractSolver):
     """Weighted LASSO by semismooth Newton on growing working sets.
 
-    A working set holds the support and the features that violate optimality most; the small problem on it is solved to
-    rounding (`quadratic_l1`); the full gradient then confirms it or names new features. Working sets have static
-    sizes, in fours; one compiled program holds them all and moves on when a support outgrows its size. The end is one
-    Newton step with the exact gradient, whose Cholesky factor is handed to the derivative.
+    A working set holds the support and the features that violate optimality most; a few rounds of `quadratic_l1`
+    improve the small problem on it; the full gradient then names the next set. On the way the penalties fall by halves
+    from where the start is optimal to their values, so that each set is nearly right; a warm start skips most of that
+    way. Working sets have static sizes, in fours; one compiled program holds them all and moves on when a support
+    outgrows its size. The end is one Newton step with the exact gradient, whose Cholesky factor is handed to the
+    derivative.
 
     Args:
         tolerance: the duality gap to reach, relative to the objective at zero; `None` means `1e-10` in float64 and
             `50 eps` (6e-6) in float32.
         max_steps: working sets tried, over all sizes.
         max_rounds: rounds of the small solver per working set.
-        capacity: the largest working set; `None` means `2 min(n, p)`, at most 4096.
+        capacity: the largest working set; `None` means `min(p, 2 n)`, at most 4096. A support that needs more than half
+            of it and does not converge is reported as `over_capacity`.
     """
 
     tolerance: float | None = eqx.field(static=True, default=None)
-    max_steps: int = eqx.field(static=True, default=100)
+    max_steps: int = eqx.field(static=True, default=300)
     max_rounds: int = eqx.field(static=True, default=200)
     capacity: int | None = eqx.field(static=True, default=None)
 
@@ -67,9 +73,10 @@ class WorkingSetNewton(AbstractSolver):
         eps = float(jnp.finfo(dtype).eps)
         tolerance = max(1e-10, 50 * eps) if self.tolerance is None else self.tolerance
         scale = GapScale.of(smooth, threshold)
-        gap = relative_gap(smooth, scale, init, smooth.gradient(init))
+        gradient = smooth.gradient(init)
         count = jnp.zeros((), jnp.int32)
-        state = _State(init, gap, count, count, jnp.asarray(True))
+        gap = relative_gap(smooth, scale, init, gradient)
+        state = _State(init, _needed_strength(threshold, gradient), gap, count, count, jnp.asarray(True))
         sizes = working_set_sizes(smooth, self.capacity)
         for size in sizes:
             room = size if size == sizes[-1] else size // 2
@@ -77,6 +84,9 @@ class WorkingSetNewton(AbstractSolver):
         w, memory = _finish(problem, threshold, state.w)
         gap = relative_gap(smooth, scale, w, smooth.gradient(w))
         status = Status.where(gap <= tolerance, Status.converged, Status.not_converged)
+        if sizes[-1] < p:
+            crowded = (status != Status.converged) & (jnp.sum(w != 0) > sizes[-1] // 2)
+            status = Status.where(crowded, Status.over_capacity, status)
         unpinned = jnp.any(threshold == 0) & ~memory.healthy
         status = Status.where(unpinned, Status.not_unique, status)
         return Found(w, status, state.rounds, memory, gap)
@@ -91,8 +101,8 @@ class WorkingSetNewton(AbstractSolver):
         state: _State,
     ) -> _State:
         """Working sets of one static size, until the gap is reached or the support outgrows its `room`."""
-        threshold = scale.threshold
-        p = threshold.shape[0]
+        p = scale.threshold.shape[0]
+        whole = size == p
 
         def crowded(w: Array) -> Bool[Array, ""]:
             return jnp.asarray(False) if size == p else jnp.sum(w != 0) > room
@@ -101,19 +111,29 @@ class WorkingSetNewton(AbstractSolver):
             return (state.gap > tolerance) & (state.steps < self.max_steps) & ~state.crowded
 
         def step(state: _State) -> _State:
+            # with all features at hand one exact solve is cheapest; otherwise the way there decides the working sets
+            strength = jnp.ones_like(state.gap) if whole else jnp.maximum(SHRINK * state.strength, 1)
+            threshold = strength * scale.threshold
             index = working_set(smooth, threshold, state.w, size)
             block = smooth.hessian_block(state.w, index)
             inside = state.w[index]
             # the linear term that makes the small problem exact: what lies outside the set is held at its value
             outside = state.w.at[index].set(0)
-            linear = -smooth.gradient(outside)[index] if size < p else -smooth.gradient(jnp.zeros_like(state.w))[index]
+            linear = -smooth.gradient(outside)[index]
             small = QuadraticL1(block, linear, threshold[index], jnp.ones(size, bool))
-            inside, _, rounds = solve_quadratic_l1(small, inside, max_rounds=self.max_rounds)
+            patience = self.max_rounds if whole else jnp.minimum(HASTY + state.steps // 5, self.max_rounds)
+            inside, _, rounds = solve_quadratic_l1(small, inside, max_rounds=patience)
             w = outside.at[index].set(inside)
             gap = relative_gap(smooth, scale, w, smooth.gradient(w))
-            return _State(w, gap, state.steps + 1, state.rounds + rounds, crowded(w))
+            return _State(w, strength, gap, state.steps + 1, state.rounds + rounds, crowded(w))
 
         return while_loop(unfinished, step, state._replace(crowded=crowded(state.w)))
+
+
+def _needed_strength(threshold: Array, gradient: Array) -> Float[Array, ""]:
+    """By how much the penalties would have to grow for the features outside the support to stay outside."""
+    ratio = jnp.abs(gradient) / jnp.where(threshold > 0, threshold, jnp.inf)
+    return jnp.maximum(jnp.max(ratio), 1)
 
 
 def working_set_sizes(smooth: AbstractSmooth, capacity: int | None = None) -> tuple[int, ...]:
