@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 from cases import regression
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Lasso
@@ -132,6 +133,8 @@ def test_bad_input_raises_at_the_call_and_names_the_cause(arguments, message):
 def test_text_and_missing_data_raise_type_errors_with_advice():
     with pytest.raises(TypeError, match="Convert text columns"):
         icg.lasso([["a", "b"]], [1.0], 0.1)
+    with pytest.raises(TypeError, match="X is a sparse matrix"):
+        icg.lasso(scipy.sparse.csr_matrix(X), y, 0.1)
     with pytest.raises(TypeError, match="y is None"):
         icg.lasso(X, None, 0.1)
     with pytest.raises(TypeError, match="needs a problem"):

@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 from jax import Array
+from jax.experimental.sparse import JAXSparse
 
 from .tracing import concrete_value, concretely, is_traced
 
@@ -17,6 +19,8 @@ def floating(x: Any, name: str, dtype: Any = None) -> Array:
     """`x` as a floating-point JAX array: floats keep their dtype, integers and booleans become the default float."""
     if x is None:
         raise TypeError(f"{name} is None; an array of numbers is needed.")
+    if scipy.sparse.issparse(x) or isinstance(x, JAXSparse):
+        raise TypeError(f"{name} is a sparse matrix ({type(x).__name__}); this version takes dense arrays only.")
     if not isinstance(x, jax.Array) and not is_traced(x):
         x = np.asarray(x)  # lists, data frames: NumPy knows them all
         if x.dtype.kind not in "fiubc":
