@@ -96,7 +96,9 @@ class Composite(AbstractProblem[Array]):
         at = lax.stop_gradient(z)
         step, u = here.step(), here.forward(at)
         branches = _separable(here.penalty).branches(u, step)
-        weight = choose(branches.free, branches.distance, name=type(penalty).__name__)
+        # on the kink to rounding is on the kink, for the tie rule and for those who ask which branches there are
+        distance = jnp.where(branches.on_kink(), 0, branches.distance)
+        weight = choose(branches.free, distance, name=type(penalty).__name__)
         mask = weight > 0
         safe = jnp.where(mask, weight, 1)
         pull = jnp.where(mask, (1 - safe) / (safe * step), 0)

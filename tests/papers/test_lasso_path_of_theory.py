@@ -53,6 +53,11 @@ def test_the_set_at_a_knot_is_both_one_sided_derivatives(c, vertices):
     assert not elements.contains(np.mean(vertices, axis=0) + 0.1)
 
 
+def test_a_knot_known_to_rounding_is_a_knot_without_any_tolerance():
+    elements = conservative_jacobian(path, jnp.log(jnp.asarray(1.5)))
+    np.testing.assert_allclose(np.sort(elements.vertices, axis=0), [[-1.5, -1.0], [-1.0, 0.0]], atol=1e-9)
+
+
 def test_the_default_at_a_knot_is_the_one_sided_derivative_of_the_smallest_active_set():
     np.testing.assert_allclose(jax.jacfwd(path)(jnp.log(1.5)), [-1.5, 0.0], atol=1e-9)
     np.testing.assert_allclose(jax.jacfwd(path)(jnp.log(2.0)), [0.0, 0.0], atol=1e-9)
