@@ -13,6 +13,8 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 export JAX_PLATFORMS ?= cpu
 export OPENBLAS_NUM_THREADS ?= 1
+# The size of JAX's pool: batched LAPACK calls that run at once can wait for each other for ever where it has two threads.
+export NPROC ?= 8
 export MPLBACKEND ?= Agg
 
 .PHONY: help demo test lint format types contract examples docs bench clean distclean

@@ -1,6 +1,6 @@
-"""The LASSO against its peers: a cold solve, the derivative of a hold-out loss, and the price of compilation.
+"""The LASSO against its peers: a cold solve, the derivative of a hold-out loss, whole paths, the price of compilation.
 
-    python benchmarks/lasso.py
+    python benchmarks/lasso.py [--small]
 
 All methods run in one process, alternating, to a relative duality gap of 1e-8 or better; CPU time, medians. Data: a
 Gaussian design with autoregressive correlation, a response from n/10 features with noise, seed 0. Ratios under 1.5 are
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import sklearn
 from sklearn.datasets import load_diabetes
-from sklearn.linear_model import Lasso
+from sklearn.linear_model import Lasso, lasso_path
 from sklearn.preprocessing import PolynomialFeatures
 
 import implicitcg as icg
@@ -75,6 +75,41 @@ def peers(X: np.ndarray, y: np.ndarray, alpha: float) -> dict[str, Callable[[], 
     return rows
 
 
+def path_peers(X: np.ndarray, y: np.ndarray, alphas: np.ndarray) -> dict[str, Callable[[], Any]]:
+    F = np.asfortranarray(X)
+    rows: dict[str, Callable[[], Any]] = {}
+    try:
+        from celer.homotopy import celer_path
+
+        rows["celer"] = lambda: celer_path(F, y, "lasso", alphas=alphas, tol=1e-8)
+    except ImportError:
+        pass
+    rows["scikit-learn"] = lambda: lasso_path(F, y, alphas=alphas, tol=1e-8, max_iter=10**6)
+    return rows
+
+
+def jaxopt_hold_out(X: Any, y: Any, alpha: float) -> Callable[[], Any] | None:
+    """Value and derivative of a hold-out loss by jaxopt's proximal gradient method and its implicit differentiation."""
+    try:
+        import jaxopt
+    except ImportError:
+        return None
+    n = len(y)
+    solver = jaxopt.ProximalGradient(
+        lambda w, data: jnp.sum(jnp.square(data[1] - data[0] @ w)) / (2 * n),
+        jaxopt.prox.prox_lasso,
+        maxiter=20000,
+        tol=1e-8,
+    )
+
+    def loss(a):
+        w = solver.run(jnp.zeros(X.shape[1]), hyperparams_prox=a, data=(X, y)).params
+        return jnp.mean(jnp.square(y[:50] - X[:50] @ w))
+
+    program = jax.jit(jax.value_and_grad(loss))
+    return lambda: jax.block_until_ready(program(alpha))
+
+
 def medians(rows: dict[str, Callable[[], Any]], repeats: int = 5) -> dict[str, float]:
     """CPU milliseconds of each row, alternating, after one run that warms up; slow rows run once."""
     spent: dict[str, list[float]] = {name: [] for name in rows}
@@ -100,6 +135,65 @@ def exact_slope(X: np.ndarray, alpha: float, w: np.ndarray) -> np.ndarray:
     return slope
 
 
+def cases() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {
+        "200x5000, correlation .5": simulated(200, 5000, 0.5),
+        "200x5000, correlation .9": simulated(200, 5000, 0.9),
+        "100x1000, correlation .5": simulated(100, 1000, 0.5),
+        "diabetes, quadratic": diabetes(2),
+        "diabetes, cubic": diabetes(3),
+        "1000x10000, correlation .5": simulated(1000, 10000, 0.5),
+        "1000x10000, correlation .9": simulated(1000, 10000, 0.9),
+    }
+
+
+def paths() -> None:
+    """100 penalties down to alpha_max / 100, each to a relative gap of 1e-8 or better; scikit-learn once."""
+    print("\n100 penalties from alpha_max to alpha_max / 100, CPU ms:\n")
+    print("| data | icg.path | celer | scikit-learn | knots | largest gap | slope error |")
+    print("|---|---|---|---|---|---|---|")
+    for name, (X, y) in list(cases().items())[:5]:
+        alphas = np.abs(X.T @ y).max() / len(y) * np.geomspace(1, 0.01, 100)
+        arguments = jnp.asarray(X), jnp.asarray(y), jnp.asarray(alphas)
+        program = jax.jit(lambda X, y, alphas: icg.path(icg.lasso, X, y, alphas, throw=False))
+        found = program(*arguments)
+        rows = {"icg": lambda p=program, a=arguments: jax.block_until_ready(p(*a)), **path_peers(X, y, alphas)}
+        times = medians(rows, repeats=3)
+        worst = max(gap(X, y, a, np.asarray(w)) for a, w in zip(alphas[1:], found.coef[1:], strict=True))
+        errors = [
+            np.abs(np.asarray(found.slope[i]) * a - exact_slope(X, a, np.asarray(found.coef[i]))).max()
+            / np.abs(np.asarray(found.slope[i]) * a).max()
+            for i, a in enumerate(alphas)
+            if i
+        ]
+        cells = " | ".join(f"{times[key]:.3g}" if key in times else "-" for key in ("icg", "celer", "scikit-learn"))
+        knots = int((found.features != 0).sum())
+        print(f"| {name} | {cells} | {knots} | {worst:.1e} | {max(errors):.1e} |", flush=True)
+
+
+def against_jaxopt() -> None:
+    """Value and derivative of a hold-out loss, 200x5000 at alpha_max / 10: one run of jaxopt, warm."""
+    X, y = map(jnp.asarray, simulated(200, 5000, 0.5))
+    alpha = 0.1 * float(jnp.abs(X.T @ y).max()) / len(y)
+    theirs = jaxopt_hold_out(X, y, alpha)
+    if theirs is None:
+        return
+    program = jax.jit(
+        jax.value_and_grad(lambda a: jnp.mean(jnp.square(y[:50] - X[:50] @ icg.solve(icg.lasso(X, y, a)).value)))
+    )
+
+    def ours() -> Any:
+        return jax.block_until_ready(program(alpha))
+
+    times = medians({"icg": ours, "jaxopt": theirs}, repeats=3)
+    (_, slope), (_, other) = ours(), theirs()
+    print(
+        f"\nHold-out value and derivative, 200x5000, alpha_max / 10, CPU ms: icg {times['icg']:.3g}, jaxopt "
+        f"ProximalGradient {times['jaxopt']:.3g}, {times['jaxopt'] / times['icg']:.0f} times; its derivative is off by "
+        f"{abs(float(other) / float(slope) - 1):.1e}"
+    )
+
+
 def main() -> int:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},")
     print(f"jax {jax.__version__}, scikit-learn {sklearn.__version__}; command: python {' '.join(sys.argv)}\n")
@@ -107,13 +201,7 @@ def main() -> int:
         "| data | alpha | support | icg value | icg value and derivative | celer | scikit-learn | gap | slope error |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    data = {
-        "200x5000, correlation .5": simulated(200, 5000, 0.5),
-        "200x5000, correlation .9": simulated(200, 5000, 0.9),
-        "100x1000, correlation .5": simulated(100, 1000, 0.5),
-        "diabetes, quadratic": diabetes(2),
-        "diabetes, cubic": diabetes(3),
-    }
+    data = dict(list(cases().items())[: 5 if "--small" in sys.argv else None])
     compiled = {}
     for name, (X, y) in data.items():
         device_X, device_y = jnp.asarray(X), jnp.asarray(y)
@@ -150,6 +238,8 @@ def main() -> int:
             )
     print("\nFirst call of the value, tracing and compiling included (wall seconds):")
     print("; ".join(f"{name}: {seconds:.2f}" for name, seconds in compiled.items()))
+    paths()
+    against_jaxopt()
     return 0
 
 

@@ -64,7 +64,6 @@ PAGE = """# {title}
 ```{{eval-rst}}
 .. automodule:: {module}
    :members:
-   :imported-members:
    :undoc-members:
    {options}
 ```
@@ -77,14 +76,17 @@ def write_api_pages(app):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     package = import_module("implicitcg")
-    pages = {"door": ("implicitcg", ":no-index:")}
+    pages = {"door": ("implicitcg", ":imported-members:\n   :no-index:")}
     for room in pkgutil.iter_modules(package.__path__):
         if room.name in HIDDEN:
             continue
         module = import_module(f"implicitcg.{room.name}")
         origins = [getattr(member, "__module__", "") or "" for member in vars(module).values()]
         makes_its_own = any(origin.startswith(module.__name__) for origin in origins)
-        pages[room.name] = (module.__name__, "" if makes_its_own else ":no-index:")
+        # a room of one file that makes its own shows these alone: what it imports has its page elsewhere
+        one_file = not hasattr(module, "__path__")
+        options = [":imported-members:"] * (not (makes_its_own and one_file)) + [":no-index:"] * (not makes_its_own)
+        pages[room.name] = (module.__name__, "\n   ".join(options))
     for page, (module, options) in pages.items():
         (folder / f"{page}.md").write_text(PAGE.format(title=f"`{module}`", module=module, options=options))
 

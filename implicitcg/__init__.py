@@ -1,10 +1,15 @@
 """Differentiate through solvers of nonsmooth problems: derivatives that are right, or a word that they are not."""
 
 from . import adjoints as adjoints
+from . import cones as cones
+from . import designs as designs
 from . import nonsmooth as nonsmooth
 from . import penalties as penalties
 from . import plots as plots
+from . import projections as projections
+from . import prox as prox
 from . import solvers as solvers
+from . import sorting as sorting
 from . import tuning as tuning
 from .base import SolveError as SolveError
 from .base import Status as Status
@@ -17,8 +22,18 @@ from .nonsmooth import JacobianSet as JacobianSet
 from .nonsmooth import KinkReport as KinkReport
 from .nonsmooth import conservative_jacobian as conservative_jacobian
 from .nonsmooth import kinks as kinks
+from .problems import composite as composite
+from .problems import elastic_net as elastic_net
 from .problems import fixed_point as fixed_point
+from .problems import group_lasso as group_lasso
 from .problems import lasso as lasso
+from .problems import mcp_regression as mcp_regression
+from .problems import multitask_lasso as multitask_lasso
+from .problems import path as path
 from .problems import qp as qp
 from .problems import root as root
+from .problems import scad_regression as scad_regression
+from .problems import sparse_logistic as sparse_logistic
+from .problems import svm as svm
+from .problems import svr as svr
 from .tuning import tune as tune

@@ -85,7 +85,7 @@ CASES = [
         "lasso, one penalty",
         lambda t: icg.lasso(_like(_X, t), _like(_y, t), jnp.exp(t)),
         jnp.asarray(-1.5),
-        solvers=(host, icg.solvers.ProximalGradient()),
+        solvers=(icg.solvers.external.ScikitLearn(), icg.solvers.ProximalGradient()),
         adjoints=every_adjoint,
         singular=lambda t: icg.lasso(duplicated(_X), _y, jnp.exp(t)),
     ),
@@ -131,6 +131,50 @@ CASES = [
 ]
 
 
+_labels = np.sign(_X @ np.asarray([1.0, -1.0, 0.5, 0.0, 0.0]) + 0.6 * np.random.default_rng(8).standard_normal(12))
+_groups = np.asarray([0, 0, 1, 1, 1])
+_weights = np.linspace(0.5, 1.5, 12)
+_copied = np.concatenate([_X, _X[:, :2]], axis=1)  # a group and its copy
+first_order = icg.solvers.ProximalGradient()
+
+CASES += [
+    Case(
+        "elastic net, in its penalties and sample weights",
+        lambda t: icg.elastic_net(_like(_X, t["w"]), _like(_y, t["w"]), t["alpha"], t["ratio"], sample_weight=t["w"]),
+        {"alpha": jnp.asarray(0.3), "ratio": jnp.asarray(0.6), "w": jnp.asarray(_weights)},
+    ),
+    Case(
+        "group lasso, in its data and with an intercept",
+        lambda t: icg.group_lasso(t["X"], t["y"], t["alpha"], _groups, fit_intercept=True),
+        {"X": jnp.asarray(_X) + 1.0, "y": jnp.asarray(_y), "alpha": jnp.asarray(0.2)},
+        solvers=(first_order,),
+        adjoints=(icg.adjoints.ConjugateGradient(),),
+        singular=lambda t: icg.group_lasso(_copied, t["y"], t["alpha"], [0, 0, 1, 1, 1, 2, 2]),
+    ),
+    Case(
+        "sparse logistic regression, in its data, with an intercept and sample weights",
+        lambda t: icg.sparse_logistic(
+            t["X"], _like(_labels, t["X"]), t["alpha"], fit_intercept=True, sample_weight=t["weights"]
+        ),
+        {
+            "X": jnp.asarray(_X),
+            "alpha": jnp.asarray([0.02, 0.04, 0.03, 0.05, 0.02]),
+            "weights": jnp.asarray(_weights),
+        },
+    ),
+    Case(
+        "support vector regression",
+        lambda t: icg.svr(t["X"], t["y"], t["C"], t["epsilon"]),
+        {"X": jnp.asarray(_X), "y": jnp.asarray(_y), "C": jnp.asarray(0.3), "epsilon": jnp.asarray(0.1)},
+        singular=lambda t: icg.svr(np.tile(_X, (2, 1)), jnp.tile(t["y"], 2), t["C"], t["epsilon"]),
+    ),
+    Case(
+        "minimax concave penalty, at a stationary point",
+        lambda t: icg.mcp_regression(_like(_X, t["y"]), t["y"], t["alpha"], t["gamma"]),
+        {"y": jnp.asarray(_y), "alpha": jnp.asarray(0.2), "gamma": jnp.asarray(3.0)},
+    ),
+]
+
 _P = (lambda L: L @ L.T + np.eye(4))(np.random.default_rng(5).standard_normal((4, 4)))
 _A, _G = np.random.default_rng(6).standard_normal((2, 4)), np.random.default_rng(7).standard_normal((5, 4))
 
@@ -148,6 +192,32 @@ CASES += [
         },
         adjoints=general_adjoints,
         singular=lambda t: icg.qp(t["P"], t["q"], jnp.concatenate([t["A"], t["A"]]), jnp.tile(t["b"], 2)),
+    ),
+]
+
+CASES += [
+    Case(
+        "least squares on a simplex",
+        lambda t: icg.composite(
+            icg.penalties.LeastSquares(_like(_X, t["y"]), t["y"]), icg.penalties.Simplex(t["radius"])
+        ),
+        {"y": jnp.asarray(_y), "radius": jnp.asarray(1.2)},
+    ),
+    Case(
+        "least squares with total variation",
+        lambda t: icg.composite(
+            icg.penalties.LeastSquares(_like(_X, t["y"]), t["y"]), icg.penalties.TotalVariation(t["t"])
+        ),
+        {"y": jnp.asarray(_y), "t": jnp.asarray(0.3)},
+    ),
+    Case(
+        "fixed point in a second-order cone",
+        lambda t: icg.fixed_point(
+            lambda z, P, q: icg.projections.second_order_cone(z - 0.1 * (P @ z + q)), t["P"], t["q"]
+        ),
+        {"P": jnp.asarray(_P), "q": jnp.asarray([1.0, -2.0, 0.5, 0.3])},
+        adjoints=general_adjoints,
+        init=np.asarray([1.0, 0.0, 0.0, 0.0]),
     ),
 ]
 

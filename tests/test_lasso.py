@@ -134,7 +134,7 @@ def test_text_and_missing_data_raise_type_errors_with_advice():
     with pytest.raises(TypeError, match="Convert text columns"):
         icg.lasso([["a", "b"]], [1.0], 0.1)
     with pytest.raises(TypeError, match="X is a sparse matrix"):
-        icg.lasso(scipy.sparse.csr_matrix(X), y, 0.1)
+        icg.svm(scipy.sparse.csr_matrix(X), y, 0.1)
     with pytest.raises(TypeError, match="y is None"):
         icg.lasso(X, None, 0.1)
     with pytest.raises(TypeError, match="needs a problem"):

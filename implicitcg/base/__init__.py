@@ -4,10 +4,12 @@ from .checks import kink_tolerance as kink_tolerance
 from .closures import close_over as close_over
 from .errors import SolveError as SolveError
 from .errors import error_if as error_if
+from .errors import nondifferentiable as nondifferentiable
 from .errors import raise_unless_converged as raise_unless_converged
 from .errors import translated_errors as translated_errors
 from .errors import worst as worst
 from .loops import fori_loop as fori_loop
+from .loops import switch as switch
 from .loops import vary_together as vary_together
 from .loops import while_loop as while_loop
 from .status import Status as Status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,12 @@ def floating(x: Any, name: str, dtype: Any = None) -> Array:
     if x is None:
         raise TypeError(f"{name} is None; an array of numbers is needed.")
     if scipy.sparse.issparse(x) or isinstance(x, JAXSparse):
-        raise TypeError(f"{name} is a sparse matrix ({type(x).__name__}); this version takes dense arrays only.")
+        raise TypeError(
+            f"{name} is a sparse matrix ({type(x).__name__}), and this takes dense arrays only. Sparse designs are for "
+            "the LASSO family and sparse_logistic; `.toarray()` or `.todense()` fills a small one."
+        )
+    if isinstance(x, eqx.Module):
+        raise TypeError(f"{name} is a {type(x).__name__}, and this takes arrays only.")
     if not isinstance(x, jax.Array) and not is_traced(x):
         x = np.asarray(x)  # lists, data frames: NumPy knows them all
         if x.dtype.kind not in "fiubc":
@@ -58,6 +64,17 @@ def design(X: Any, y: Any) -> tuple[Array, Array]:
     return X, y
 
 
+def design_and_responses(X: Any, Y: Any) -> tuple[Array, Array]:
+    """A design matrix `(n, p)` and its responses `(n, t)`, checked as by `design`."""
+    Y = floating(Y, "Y")
+    if Y.ndim != 2 or Y.shape[1] == 0:
+        raise ValueError(f"Y has shape {Y.shape}; a matrix of shape (n, t) is needed, a column a task.")
+    X, _ = design(X, Y[:, 0])
+    X, Y = matching_dtype(X, Y)
+    require_finite(Y, "Y")
+    return X, Y
+
+
 def require_finite(x: Array, name: str) -> None:
     """Raise `ValueError` where `x` is known to hold NaN or infinite entries; a traced `x` passes."""
     if concretely(lambda value: (abs(value) < math.inf).all(), x) is not False:
@@ -70,11 +87,11 @@ def require_finite(x: Array, name: str) -> None:
     )
 
 
-def penalty_strength(alpha: Any, p: int, dtype: Any, name: str = "alpha") -> Array:
-    """A penalty of shape `()` or `(p,)`, nonnegative and finite where its value is known."""
+def penalty_strength(alpha: Any, p: int, dtype: Any, name: str = "alpha", per: str = "feature") -> Array:
+    """A penalty of shape `()` or `(p,)` (one `per` feature or group), nonnegative and finite where known."""
     alpha = floating(alpha, name, dtype)
     if alpha.shape not in ((), (p,)):
-        raise ValueError(f"{name} has shape {alpha.shape}; a scalar or one value per feature, shape ({p},), is needed.")
+        raise ValueError(f"{name} has shape {alpha.shape}; a scalar or one value per {per}, shape ({p},), is needed.")
     if concretely(lambda value: (abs(value) < math.inf).all(), alpha) is False:
         raise ValueError(f"{name} is not finite ({concrete_value(alpha)}); give a finite number >= 0.")
     if concretely(lambda value: (value >= 0).all(), alpha) is False:
@@ -84,6 +101,36 @@ def penalty_strength(alpha: Any, p: int, dtype: Any, name: str = "alpha") -> Arr
             f"`{name} = jnp.exp(theta)`."
         )
     return alpha
+
+
+def sample_weight(weights: Any, n: int, dtype: Any) -> Array | None:
+    """Sample weights of shape `(n,)`, nonnegative and not all zero where their values are known; `None` stays."""
+    if weights is None:
+        return None
+    weights = floating(weights, "sample_weight", dtype)
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight has shape {weights.shape}; one weight per sample, shape ({n},), is needed.")
+    require_finite(weights, "sample_weight")
+    if concretely(lambda value: (value >= 0).all(), weights) is False:
+        smallest = float(np.min(np.asarray(concrete_value(weights))))
+        raise ValueError(f"sample_weight has a negative entry (smallest {smallest:g}); weights are >= 0.")
+    if concretely(lambda value: (value > 0).any(), weights) is False:
+        raise ValueError("sample_weight is zero everywhere: there is no sample to fit.")
+    return weights
+
+
+def number(x: Any, name: str, dtype: Any, *, above: float | None = None, least: float | None = None) -> Array:
+    """A finite scalar, greater than `above` or at least `least` where its value is known."""
+    x = floating(x, name, dtype)
+    if x.shape != ():
+        raise ValueError(f"{name} has shape {x.shape}; a scalar is needed.")
+    if concretely(lambda value: abs(value) < math.inf, x) is False:
+        raise ValueError(f"{name} is not finite ({concrete_value(x)}).")
+    if above is not None and concretely(lambda value: value > above, x) is False:
+        raise ValueError(f"{name} is {float(np.asarray(concrete_value(x))):g}; it must be greater than {above:g}.")
+    if least is not None and concretely(lambda value: value >= least, x) is False:
+        raise ValueError(f"{name} is {float(np.asarray(concrete_value(x))):g}; it must be at least {least:g}.")
+    return x
 
 
 def matching_structure(tree: Any, expected: Any, name: str) -> Any:

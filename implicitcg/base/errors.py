@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox.internal as eqxi
 import jax
@@ -102,3 +102,8 @@ def worst(first: Status, second: Status) -> Status:
 
 def _item(index: int) -> Status:
     return next(item for item in Status._name_to_item.values() if int(item._value) == index)
+
+
+def nondifferentiable(tree: Any, advice: str) -> Any:
+    """`tree`, whose derivatives raise an error with the `advice` rather than be silently zero."""
+    return eqxi.nondifferentiable(tree, msg=advice)

@@ -2,12 +2,12 @@
 
 Inside `shard_map` JAX types every array by the mesh axes along which it varies, and the carry of a loop must keep its
 type. A solver's counters and zeros start unvarying and become varying in the first step, so they are marked before.
-Outside `shard_map` these are `lax.while_loop` and `lax.fori_loop`.
+So do the branches of a conditional. Outside `shard_map` these are `lax.while_loop`, `lax.fori_loop` and `lax.switch`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -25,6 +25,24 @@ def while_loop(condition: Callable[[Carry], Array], body: Callable[[Carry], Carr
 def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Carry], Carry], start: Carry) -> Carry:
     """`lax.fori_loop`, with the start marked as varying wherever the body makes it so."""
     return lax.fori_loop(lower, upper, body, _marked(lambda carry: body(lower, carry), start))
+
+
+def switch(index: Any, branches: Sequence[Callable[..., T]], *operands: Any) -> T:
+    """`lax.switch`, with what the branches return marked as varying wherever one of them makes it so."""
+    if inside_shard_map():
+        shapes = [jax.eval_shape(branch, *operands) for branch in branches]
+
+        def marked(branch: Callable[..., T]) -> Callable[..., T]:
+            def run(*operands: Any) -> T:
+                out = branch(*operands)
+                for shape in shapes:
+                    out = jax.tree.map(vary_like, out, shape)
+                return out
+
+            return run
+
+        branches = [marked(branch) for branch in branches]
+    return lax.switch(index, branches, *operands)
 
 
 def _marked(body: Callable[[Carry], Carry], start: Carry) -> Carry:

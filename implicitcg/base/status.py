@@ -32,6 +32,11 @@ class Status(eqxi.Enumeration):  # pyright: ignore
         "singular P). A derivative of 'the' solution does not exist. Use a positive penalty, drop collinear columns, "
         "or add a small ridge."
     )
+    not_attained = (
+        "The minimum is not attained: the objective falls for ever towards its infimum, so there is no solution (a "
+        "logistic model whose classes are perfectly separated by unpenalised coordinates, as with alpha = 0). Use a "
+        "positive penalty."
+    )
     singular = (
         "The derivative was refused: the linear system of the implicit function theorem is singular here, for at "
         "least one element of the conservative Jacobian (for a LASSO: linearly dependent columns in the "
@@ -56,6 +61,7 @@ class Status(eqxi.Enumeration):  # pyright: ignore
         "rows concerned before solving."
     )
     invalid_input = (
-        "The problem's data are outside their domain: a penalty (alpha) or a weight is negative. Tune its logarithm "
-        "to stay positive: `alpha = jnp.exp(theta)`."
+        "The problem's data are outside their domain: a penalty (alpha) or a weight is negative, a label is neither -1 "
+        "nor 1, or a shape parameter (gamma, a) is too small. Tune the logarithm of a penalty to stay positive: "
+        "`alpha = jnp.exp(theta)`."
     )

@@ -7,9 +7,11 @@ and reverse mode agree; none returns a number for a system that it could not sol
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
@@ -30,14 +32,21 @@ class AbstractAdjoint(eqx.Module):
 
 
 class Automatic(AbstractAdjoint):
-    """`Direct` where the face is small or a factor is at hand, `GMRES` on spaces above `dense_limit`."""
+    """`Direct` where the space is small or a factor is at hand; else what is matrix-free.
+
+    A face that has outgrown the capacities of the factor is left to `ConjugateGradient`, decided when the program runs;
+    spaces above `dense_limit` without a factor are left to `GMRES`.
+    """
 
     dense_limit: int = eqx.field(static=True, default=2000)
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
         """See `AbstractAdjoint.solve`."""
         dimension = ravel_pytree(rhs)[0].shape[0]
-        structured = linearisation.block is not None or linearisation.factor is not None
+        if linearisation.factor is not None:
+            matrix_free = ConjugateGradient() if linearisation.symmetric else None
+            return _solve_with_factor(linearisation, rhs, throw, matrix_free)
+        structured = linearisation.block is not None
         if structured or dimension <= self.dense_limit:
             return Direct().solve(linearisation, rhs, throw=throw)
         return GMRES().solve(linearisation, rhs, throw=throw)
@@ -49,18 +58,34 @@ class Direct(AbstractAdjoint):
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
         """See `AbstractAdjoint.solve`."""
         if linearisation.factor is not None:
-            return _solve_with_factor(linearisation, rhs, throw)
+            return _solve_with_factor(linearisation, rhs, throw, None)
         return _solve_with_lu(linearisation, rhs, throw)
 
 
 class ConjugateGradient(AbstractAdjoint):
-    """Conjugate gradients on the face, matrix-free, for symmetric systems.
+    """Conjugate gradients on the face, matrix-free, for symmetric systems, scaled by the diagonal where it is known.
 
-    `tolerance` bounds the relative residual; `None` takes `eps^{3/4}` of the dtype (1.8e-12 in float64).
+    A small residual does not prove that the system is regular: `icg.certify` does.
+
+    Args:
+        tolerance: bounds the relative residual; `None` takes `eps^{3/4}` of the dtype (1.8e-12 in float64). Above ten
+            times that the derivative is refused.
+        max_steps: products with the Hessian at the most.
+        report: called with the relative residual `||B x - b|| / ||b||` and the steps of every system solved, also from
+            compiled programs.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, implicitcg as icg
+        >>> adjoint = icg.adjoints.ConjugateGradient(report=lambda residual, steps: print(int(steps), "steps"))
+        >>> X, y = jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([2.0, 1.0])
+        >>> jax.grad(lambda a: icg.solve(icg.lasso(X, y, a), adjoint=adjoint).value.sum())(0.1)
+        1 steps
+        Array(-2.5, dtype=float32, weak_type=True)
     """
 
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=10_000)
+    report: Callable[[Any, Any], None] | None = eqx.field(static=True, default=None)
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
         """See `AbstractAdjoint.solve`."""
@@ -71,10 +96,16 @@ class ConjugateGradient(AbstractAdjoint):
             )
 
         def solve(matvec: Any, b: Array) -> Array:
-            x, ok, _ = conjugate_gradient(matvec, b, _tolerance(self.tolerance, b), self.max_steps)
-            return _judged(x, ok, Status.adjoint_failed, throw)
+            return _judged(*self.iterate(matvec, b, linearisation.diagonal), Status.adjoint_failed, throw)
 
         return _linear_solve(linearisation, rhs, solve, solve)
+
+    def iterate(self, matvec: Any, b: Array, diagonal: Array | None) -> tuple[Array, Array]:
+        """The solution and whether its residual is small enough."""
+        found = conjugate_gradient(matvec, b, _tolerance(self.tolerance, b), self.max_steps, diagonal)
+        if self.report is not None:
+            jax.debug.callback(self.report, found.residual, found.steps)
+        return found.x, found.ok
 
 
 class GMRES(AbstractAdjoint):
@@ -129,18 +160,23 @@ def _linear_solve(linearisation: Linearisation, rhs: Any, solve: Any, transpose_
     return unravel(lax.custom_linear_solve(matvec, flat, solve, transpose_solve, symmetric=linearisation.symmetric))
 
 
-def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:
+def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool, otherwise: ConjugateGradient | None) -> Any:
     """Solve on the face of `linearisation` with the solver's factor; factor anew for another selection.
 
     Off the face `B` is the identity, so those entries are read off first and their effect moved to the right side.
+    A face that the factor has no room for is solved by `otherwise`, or refused where that is `None`.
     """
     factor, face = linearisation.factor, linearisation.face
     assert factor is not None and isinstance(face, Coordinates) and linearisation.block is not None
     block = linearisation.block
     mask = lax.stop_gradient(face.mask)
-    healthy = factor.healthy
+    fits, healthy = factor.fits, factor.healthy
+    if mask.shape[0] <= max(linearisation.capacities, default=0):
+        otherwise = None  # there is always room
     if throw:  # judged here, where primal values are computed, not in the tangent solve
-        mask = error_if(mask, ~healthy, Status.singular)
+        if otherwise is None:
+            mask = error_if(mask, ~fits, Status.over_capacity)
+        mask = error_if(mask, fits & ~healthy, Status.singular)
 
     def reuse(b: Array) -> Array:  # a function of its own: bound methods of modules with arrays do not hash
         return factor.solve(b)
@@ -151,12 +187,21 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool) -> A
         ]
         return lax.switch(factor.bucket, branches, b) if len(branches) > 1 else branches[0](b)
 
-    def solve(matvec: Any, b: Array) -> Array:
+    def direct(matvec: Any, b: Array) -> Array:
         pinned = jnp.where(mask, 0, b)
         coupled = jnp.where(mask, b - matvec(pinned), 0)
         applies = linearisation.factor_applies
         x = reuse(coupled) if applies is None else lax.cond(applies, reuse, fresh, coupled)
         return jnp.where(healthy, x + pinned, jnp.nan)
+
+    def solve(matvec: Any, b: Array) -> Array:
+        if otherwise is None:
+            return direct(matvec, b)
+        iterate, diagonal = otherwise.iterate, linearisation.diagonal
+        x, ok = lax.cond(
+            fits, lambda b: (direct(matvec, b), jnp.asarray(True)), lambda b: iterate(matvec, b, diagonal), b
+        )
+        return _judged(x, ok, Status.adjoint_failed, throw)
 
     return _linear_solve(linearisation, rhs, solve, solve)
 

@@ -32,6 +32,7 @@ class Linearisation(eqx.Module, Generic[Z]):
     symmetric positive semidefinite. `factor` is a factorisation that the solver left behind; it belongs to the
     default selection, and `factor_applies` says whether that is the selection at hand. `block(index)`, where given, is
     `B[index][:, index]` for a small set of coordinates, and `capacities` are the static sizes it may be asked for.
+    `diagonal`, where given, is positive and about that of `B`: it scales the unknowns for iterative solvers.
     """
 
     apply: Callable[[Z], Z]
@@ -43,6 +44,7 @@ class Linearisation(eqx.Module, Generic[Z]):
     factor_applies: Array | None = None
     block: Callable[[Array], Array] | None = None
     capacities: tuple[int, ...] = eqx.field(static=True, default=())
+    diagonal: Array | None = None
 
 
 class AbstractProblem(eqx.Module, Generic[Z]):

@@ -1,5 +1,6 @@
-"""Faces, factorisations to reuse, and linear solvers with a verdict."""
+"""Design matrices, faces, factorisations to reuse, and linear solvers with a verdict."""
 
+from .abstract_design import AbstractDesign as AbstractDesign
 from .faces import AbstractFace as AbstractFace
 from .faces import Coordinates as Coordinates
 from .faces import Everything as Everything
@@ -7,3 +8,5 @@ from .factorisation import BucketedFactor as BucketedFactor
 from .factorisation import FaceFactor as FaceFactor
 from .factorisation import bucketed_factorise as bucketed_factorise
 from .factorisation import factorise as factorise
+from .sparse_design import SparseDesign as SparseDesign
+from .standardised_design import StandardisedDesign as StandardisedDesign

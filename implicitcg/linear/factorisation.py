@@ -111,7 +111,7 @@ def bucketed_factorise(
         return BucketedFactor(bucket, (factorise(block, inner, rim, capacities[0]),), needed <= limits[-1])
     factors = tuple(
         lax.cond(
-            bucket == i,
+            (bucket == i) & (needed <= limits[-1]),  # what does not fit is not begun
             lambda c=capacity: factorise(block, inner, rim, c),
             lambda c=capacity: empty(c),
         )

@@ -7,6 +7,7 @@ needed there is an honest verdict, which library solvers do not give (a singular
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,10 +59,46 @@ def minimum_norm(matrix: Float[Array, "d d"], rhs: Float[Array, " d"]) -> Float[
     return vt.T @ (inverse * (u.T @ rhs))
 
 
+def largest_eigenvalue(matvec: Matvec, dimension: int, dtype: Any, rounds: int) -> Float[Array, ""]:
+    """A lower estimate of the largest eigenvalue of a positive semidefinite map, by power iteration.
+
+    It starts from a fixed vector, so that equal problems have equal answers.
+    """
+
+    def product(_: int, v: Array) -> Array:
+        image = matvec(v)
+        return image / jnp.maximum(jnp.linalg.norm(image), jnp.finfo(dtype).tiny)
+
+    v = fori_loop(0, rounds, product, jnp.cos(1.0 + jnp.arange(dimension, dtype=dtype)))
+    return jnp.linalg.norm(matvec(v))
+
+
+class Iterated(NamedTuple):
+    """What an iterative solver reached: `residual` is `||B x - b|| / ||b||`, evaluated anew, and `ok` its verdict."""
+
+    x: Float[Array, " d"]
+    ok: Bool[Array, ""]
+    steps: Int[Array, ""]
+    residual: Float[Array, ""]
+
+
 def conjugate_gradient(
-    matvec: Matvec, rhs: Float[Array, " d"], tolerance: float, max_steps: int
-) -> tuple[Float[Array, " d"], Bool[Array, ""], Int[Array, ""]]:
-    """Conjugate gradients for a symmetric positive definite map, to `||B x - b|| <= tolerance ||b||`."""
+    matvec: Matvec,
+    rhs: Float[Array, " d"],
+    tolerance: float,
+    max_steps: int,
+    diagonal: Float[Array, " d"] | None = None,
+) -> Iterated:
+    """Conjugate gradients for a symmetric positive definite map, to `||B x - b|| <= tolerance ||b||`.
+
+    With a positive `diagonal` `D`, usually that of `B`, the iteration is that of `D^{-1/2} B D^{-1/2}`, and so is the
+    norm in which it stops.
+    """
+    if diagonal is not None:
+        root = jnp.sqrt(diagonal)
+        scaled = conjugate_gradient(lambda v: matvec(v / root) / root, rhs / root, tolerance, max_steps)
+        x = scaled.x / root
+        return Iterated(x, scaled.ok, scaled.steps, _relative_residual(matvec, x, rhs))
     target = tolerance * jnp.linalg.norm(rhs)
 
     def unfinished(state: tuple) -> Bool[Array, ""]:
@@ -80,7 +117,13 @@ def conjugate_gradient(
     start = (jnp.zeros_like(rhs), rhs, rhs, jnp.zeros((), jnp.int32))
     x, _, _, steps = while_loop(unfinished, step, start)
     # judged on the true residual: the recursive one drifts
-    return x, jnp.linalg.norm(matvec(x) - rhs) <= 10 * target + jnp.finfo(rhs.dtype).tiny, steps
+    residual = _relative_residual(matvec, x, rhs)
+    return Iterated(x, residual <= 10 * tolerance, steps, residual)
+
+
+def _relative_residual(matvec: Matvec, x: Float[Array, " d"], rhs: Float[Array, " d"]) -> Float[Array, ""]:
+    size = jnp.linalg.norm(rhs)
+    return jnp.linalg.norm(matvec(x) - rhs) / jnp.where(size > 0, size, 1)
 
 
 def gmres(

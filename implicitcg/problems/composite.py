@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Bool, Float, Int, PyTree
 
-from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation, judge_positive_definite
+from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation
 from ..linear import BucketedFactor, Coordinates, bucketed_factorise
 from ..nonsmooth import choose
-from ..penalties import AbstractPenalty, AbstractSeparable, AbstractSmooth, Branches
-from ..solvers import ProximalGradient, WorkingSetNewton, working_set_sizes
+from ..penalties import AbstractBlocks, AbstractPenalty, AbstractSeparable, AbstractSmooth, Branches
+from ..solvers import ActiveSet, ProximalGradient, SemismoothNewton, face_sizes
+from .face_certificate import certify_face
 
 
 class Composite(AbstractProblem[Array]):
     """`min_z f(z) + g(z)`, as the equation `F(z) = z - prox_{step g}(z - step grad f(z)) = 0`.
 
-    `step_j = 1 / L_j` with `L_j` the curvature of `f` along coordinate `j`, so `F` and all distances to kinks are in
-    the units of `z_j`.
+    `step_j` is about `1 / L_j` with `L_j` the curvature of `f` along coordinate `j` (the penalty may ask for smaller or
+    for equal ones), so `F` and all distances to kinks are in the units of `z_j`.
     """
 
     smooth: AbstractSmooth
@@ -30,7 +31,7 @@ class Composite(AbstractProblem[Array]):
 
     def step(self) -> Float[Array, " p"]:
         """The steps of the proximal map; constants, since the root does not depend on them."""
-        return lax.stop_gradient(1 / self.smooth.curvature())
+        return lax.stop_gradient(self.penalty.steps(self.smooth.curvature()))
 
     def forward(self, z: Float[Array, " p"]) -> Float[Array, " p"]:
         """`u = z - step grad f(z)`, the argument of the proximal map."""
@@ -50,156 +51,202 @@ class Composite(AbstractProblem[Array]):
         return jnp.zeros(p, dtype)
 
     def invalid(self) -> Array:
-        """Whether the penalty's parameters are outside its domain."""
-        return self.penalty.invalid()
+        """Whether the data of the loss or the parameters of the penalty are outside their domain."""
+        return self.smooth.invalid() | self.penalty.invalid()
 
     def default_solver(self) -> AbstractSolver:
-        """Semismooth Newton on working sets for least squares with l1, proximal gradient otherwise."""
-        return WorkingSetNewton() if WorkingSetNewton.accepts(self) else ProximalGradient()
+        """The solver of the LASSO where it fits, semismooth Newton for penalties of blocks, else proximal gradient."""
+        if ActiveSet.accepts(self):
+            return ActiveSet()
+        return SemismoothNewton() if isinstance(self.penalty, AbstractBlocks) else ProximalGradient()
 
     def present(self, z: Float[Array, " p"]) -> tuple[PyTree, PyTree | None]:
         """The loss knows how its unknown reads: coefficients, perhaps with an intercept, and the dual."""
         return self.smooth.present(z)
 
     def branches(self, z: Float[Array, " p"]) -> Branches:
-        """The branch of every coordinate at `z`, and its distance to the kink (separable penalties only)."""
-        return _separable(self.penalty).branches(self.forward(z), self.step())
+        """The branch of every block at `z`, and its distance to the kink (penalties of blocks only)."""
+        return _blocks(self.penalty).branches(self.forward(z), self.step())
 
     def factorise(self, z: Float[Array, " p"]) -> BucketedFactor:
         """The Hessian factored on the free coordinates, then on those that sit on their kink."""
-        u, step = self.forward(z), self.step()
-        branches = _separable(self.penalty).branches(u, step)
+        penalty, u = _blocks(self.penalty), self.forward(z)
+        branches = penalty.branches(u, self.step())
         free = branches.free > 0
+        rim = penalty.spread(branches.on_kink() & ~free)
         return bucketed_factorise(
-            lambda index: self.face_block(z, u, index), free, branches.on_kink() & ~free, self.capacities(), z.dtype
+            lambda index: self.face_block(z, u, index, rim), penalty.spread(free), rim, self.capacities(), z.dtype
         )
 
-    def face_block(self, z: Float[Array, " p"], u: Float[Array, " p"], index: Int[Array, " c"]) -> Float[Array, "c c"]:
-        """The Hessian of `f + g` on the free branch, restricted to a few coordinates."""
-        return self.smooth.hessian_block(z, index) + jnp.diag(_separable(self.penalty).curvature(z, u)[index])
+    def face_block(
+        self,
+        z: Float[Array, " p"],
+        u: Float[Array, " p"],
+        index: Int[Array, " c"],
+        tied: Bool[Array, " p"],
+        bend: Callable[[Array], Array] | None = None,
+        pull: Float[Array, " p"] | None = None,
+    ) -> Float[Array, "c c"]:
+        """`P (H + D) P + I - P` for a few coordinates, with `H + D` the Hessian of `f + g` on the free branch.
+
+        `P` projects the `tied` coordinates on the directions in which their blocks can enter. `bend(v) = D v` is by
+        default that of the tie rule; `pull` is added to its diagonal.
+        """
+        penalty = _blocks(self.penalty)
+        entering = _entering(penalty, z, u, self.step(), tied)
+
+        def by_rule(v: Array) -> Array:
+            return jax.jvp(lambda x: penalty.slope(x, u), (entering,), (v,))[1]
+
+        block = self.smooth.hessian_block(z, index)
+        block = block + penalty.bend_block(entering, by_rule if bend is None else bend, index)
+        block = block if pull is None else block + jnp.diag(pull[index])
+        return penalty.compress(block, u, tied, index)
 
     def capacities(self) -> tuple[int, ...]:
         """The static sizes of face that a factorisation is compiled for."""
-        return working_set_sizes(self.smooth)
+        return face_sizes(self.smooth)
 
     def linearise(self, z: Float[Array, " p"], memory: Any = None) -> Linearisation:
-        """The element of the penalty's tie rule, on the face of the free coordinates.
+        """The element of the penalty's tie rule, on the face of the free blocks.
 
-        Row `j` of the equation is `z_j - anchor_j` where the weight `q_j` of the free branch is 0, and otherwise
-        `d_j f(z) + g_j'(z_j) + (1 - q_j) / (q_j step_j) (z_j - anchor_j)`: the prox equation divided by `q_j step_j`,
-        which makes its block on the face symmetric. What the pinned rows add to the others is moved to the right side.
+        Let `q_b` be the weight of the free branch and `P` the projector on what is free: everything in a block off its
+        kink, `along` in a block on it, nothing where `q_b = 0`. Off the face the equation is `z - anchor`; on it,
+        `grad f(z) + grad g(z) + (1 - q) / (q step) (z - anchor)`, the prox equation divided by `q step`, which makes
+        its block `P (H + D + pull) P` symmetric. What the pinned rows add to the others is moved to the right side.
         """
-        if not isinstance(self.penalty, AbstractSeparable):
+        if not isinstance(self.penalty, AbstractBlocks):
             return super().linearise(z, memory)
         penalty, smooth = self.penalty, self.smooth
         here = _frozen(self)
         at = lax.stop_gradient(z)
         step, u = here.step(), here.forward(at)
-        branches = _separable(here.penalty).branches(u, step)
+        branches = _blocks(here.penalty).branches(u, step)
+        on_kink = branches.on_kink()
         # on the kink to rounding is on the kink, for the tie rule and for those who ask which branches there are
-        distance = jnp.where(branches.on_kink(), 0, branches.distance)
-        weight = choose(branches.free, distance, name=type(penalty).__name__)
+        choice = choose(branches.free, jnp.where(on_kink, 0, branches.distance), name=type(penalty).__name__)
+        weight = penalty.spread(choice)
         mask = weight > 0
+        tied = penalty.spread(on_kink) & mask
         safe = jnp.where(mask, weight, 1)
         pull = jnp.where(mask, (1 - safe) / (safe * step), 0)
 
+        # both blocks of the slope from one linearisation, so that they share every choice made at its kinks
+        strengths, structure = eqx.partition(penalty, eqx.is_inexact_array)
+        entering = _entering(_blocks(here.penalty), z, u, step, tied)
+        _, slope = jax.linearize(lambda s, z: _blocks(eqx.combine(s, structure)).slope(z, u), strengths, entering)
+        still = jax.tree.map(jnp.zeros_like, strengths)
+
+        def bend(v: Array) -> Array:
+            return slope(still, v)
+
+        def project(v: Array) -> Array:
+            return jnp.where(mask, jnp.where(tied, penalty.along(u, v), v), 0)
+
         def apply(dz: Array) -> Array:
-            free = jnp.where(mask, dz, 0)
-            bent = smooth.hessian_product(z, free) + (penalty.curvature(z, u) + pull) * free
-            return jnp.where(mask, bent, dz)
+            face = project(dz)
+            return project(smooth.hessian_product(z, face) + bend(face) + pull * face) + (dz - face)
 
         def push(tangent: Any) -> Array:
-            parameters, rest = eqx.partition(self, eqx.is_inexact_array)
-            moves = jax.tree.map(lambda p, t: None if t is None else p, parameters, tangent, is_leaf=_is_none)
-            stays = jax.tree.map(lambda p, t: p if t is None else None, parameters, tangent, is_leaf=_is_none)
-
-            def equation(moves: Any) -> tuple[Array, Array]:
-                problem = eqx.combine(moves, stays, rest)
-                anchor = _separable(problem.penalty).anchor(u)
-                return problem.smooth.gradient(z) + problem.penalty.slope(z, u) - pull * anchor, -anchor
-
-            _, (moving, pinned) = jax.jvp(equation, (moves,), (tangent,))
+            filled = jax.tree.map(
+                lambda zero, t: zero if t is None else t, still, _inexact(tangent.penalty), is_leaf=_is_none
+            )
+            pinned = -_tangent(penalty, tangent.penalty, lambda g: _blocks(g).anchor_at(u, step), z)
+            moving = _tangent(smooth, tangent.smooth, lambda f: f.gradient(z), z)
+            moving = moving + slope(filled, jnp.zeros_like(z)) + pull * pinned
+            pinned = pinned - project(pinned)
             if penalty.anchor_moves:
-                moving = moving - smooth.hessian_product(z, jnp.where(mask, 0, pinned))
-            return jnp.where(mask, moving, pinned)
+                moving = moving - smooth.hessian_product(z, pinned)
+            return project(moving) + pinned
 
         factor = here.factorise(at) if memory is None else memory
+        separable = isinstance(penalty, AbstractSeparable)
+        added = jnp.maximum(bend(jnp.ones_like(at)), 0) if separable else jnp.zeros_like(at)
+        applies = jnp.all(choice == branches.free)
+        margin = jnp.min(branches.distance, initial=jnp.inf)
+        if isinstance(here.penalty, AbstractSeparable) and penalty.bends:
+            applies = applies & jnp.all(bend(jnp.ones_like(at)) == here.penalty.curvature(at, u))
+            margin = jnp.minimum(margin, jnp.min(here.penalty.bent(at, u)[2], initial=jnp.inf))
         return Linearisation(
             apply=apply,
             push=push,
             face=Coordinates(mask),
-            margin=jnp.min(branches.distance, initial=jnp.inf),
+            margin=margin,
             symmetric=True,
             factor=lax.stop_gradient(factor),
-            factor_applies=jnp.all(weight == branches.free),
-            block=lambda index: here.face_block(at, u, index) + jnp.diag(pull[index]),
+            factor_applies=applies,
+            block=lambda index: here.face_block(at, u, index, tied, lambda v: lax.stop_gradient(bend(v)), pull),
             capacities=here.capacities(),
+            diagonal=lax.stop_gradient(jnp.where(mask, here.smooth.curvature() + added + pull, 1)),
         )
 
     def certificate(self, z: Array, residual: float, tolerance: float | None) -> Certificate:
-        """Exact on the equicorrelation set: every selection is a principal block of one Hessian.
-
-        With `E` the coordinates that are free or sit on their kink, `det B_S = det K_SS` up to a positive factor for
-        every selection `S`, and fractional weights only add a nonnegative diagonal. So for a convex problem every
-        element is invertible exactly when `K_EE` is positive definite.
-        """
-        if not isinstance(self.penalty, AbstractSeparable):
+        """Exact on the equicorrelation set: every selection is a principal block of one Hessian."""
+        if not isinstance(self.penalty, AbstractBlocks):
             return super().certificate(z, residual, tolerance)
-        branches, curvature = _facts(self, jnp.asarray(z))
-        distance, free = np.asarray(branches.distance), np.asarray(branches.free) > 0
+        return certify_face(self, z, residual, tolerance)
 
-        def judged(active: np.ndarray) -> tuple[np.ndarray, bool, float]:
-            index = np.flatnonzero(free | active)
-            padded = np.zeros(1 << max(len(index) - 1, 0).bit_length(), np.int32)  # few shapes, so few compilations
-            padded[: len(index)] = index
-            block = np.asarray(_block(self, jnp.asarray(z), jnp.asarray(padded)))[: len(index), : len(index)]
-            return index, *judge_positive_definite(block)
 
-        active = np.asarray(branches.on_kink(0.0 if tolerance is None else tolerance))
-        index, definite, smallest = judged(active)
-        if tolerance is None and definite and len(index):
-            # how far the solution may be from the true one: the residual through the inverse of B on the face
-            bound = residual * (1 + float(np.max(np.asarray(curvature)[index])) / smallest)
-            wider = np.asarray(branches.on_kink(bound))
-            if np.any(wider & ~active):
-                active = wider
-                index, definite, smallest = judged(active)
-        kinks = int(active.sum())
-        margin = float(np.min(distance, initial=np.inf))
-        size = len(index)
-        if definite:
-            reason = (
-                "no coordinate is free or on a kink: the solution does not move"
-                if size == 0
-                else f"the Hessian on the {size} free or tied coordinates (equicorrelation set) is positive definite"
-            )
-            return Certificate("certified", kinks, margin, smallest, 2**kinks, reason)
-        reason = (
-            f"the {size} free or tied coordinates (equicorrelation set) are linearly dependent in the Hessian, as "
-            "with duplicated columns or more active features than samples; derivatives are not determined"
+def composite(smooth: AbstractSmooth, penalty: AbstractPenalty) -> Composite:
+    """The problem `min_z f(z) + g(z)` of any smooth loss and any penalty or set of `icg.penalties`.
+
+    Args:
+        smooth: the loss `f`, such as `icg.penalties.LeastSquares(X, y)`, on vectors of dimension `p`.
+        penalty: the penalty `g`; a set stands for its indicator.
+
+    Returns:
+        A problem for `icg.solve`. With a nonconvex penalty (`MCP`, `SCAD`) the solution is a stationary point: the one
+        that the solver finds from `init`, and the derivative and the certificate are those of this point.
+
+    Raises:
+        TypeError: if the parts are not a loss and a penalty, in this order.
+
+    Example:
+        >>> import jax.numpy as jnp, implicitcg as icg
+        >>> loss = icg.penalties.LeastSquares(jnp.eye(2), jnp.array([2.0, 1.0]))
+        >>> problem = icg.composite(loss, icg.penalties.MCP(jnp.array(0.4), jnp.array(3.0)))
+        >>> jnp.round(icg.solve(problem).value, 4)
+        Array([2. , 0.6], dtype=float32)
+
+    Source: Bolte, Pauwels, Silveti-Falls, Differentiating nonsmooth solutions to parametric monotone inclusion
+    problems, SIAM J. Optimization 2024.
+    """
+    if not isinstance(smooth, AbstractSmooth) or not isinstance(penalty, AbstractPenalty):
+        raise TypeError(
+            "icg.composite takes a smooth loss and a penalty of icg.penalties, in this order, and got "
+            f"{type(smooth).__name__} and {type(penalty).__name__}."
         )
-        return Certificate("singular", kinks, margin, max(smallest, 0.0), 2**kinks, reason)
+    return Composite(smooth, penalty)
 
 
-@eqx.filter_jit
-def _facts(problem: Composite, z: Array) -> tuple[Branches, Array]:
-    """What a certificate asks of a solution: its branches and the curvatures."""
-    return problem.branches(z), problem.smooth.curvature()
-
-
-@eqx.filter_jit
-def _block(problem: Composite, z: Array, index: Array) -> Array:
-    return problem.face_block(z, problem.forward(z), index)
-
-
-def _separable(penalty: AbstractPenalty) -> AbstractSeparable:
-    if not isinstance(penalty, AbstractSeparable):
-        raise TypeError(f"{type(penalty).__name__} is not separable: it has no branches by coordinate.")
+def _blocks(penalty: AbstractPenalty) -> AbstractBlocks:
+    if not isinstance(penalty, AbstractBlocks):
+        raise TypeError(f"{type(penalty).__name__} is not a sum over blocks: it has no branches by block.")
     return penalty
+
+
+def _entering(penalty: AbstractBlocks, z: Array, u: Array, step: Array, tied: Array) -> Array:
+    """`z` with the blocks on their kink exactly at their anchor, where rounding would bend a norm without bound."""
+    return jnp.where(tied, penalty.anchor_at(u, step), z)
+
+
+def _tangent(part: Any, tangent: Any, function: Callable[[Any], Array], like: Array) -> Array:
+    """The derivative of `function(part)` along the leaves of `tangent` that are not `None`."""
+    parameters, rest = eqx.partition(part, eqx.is_inexact_array)
+    tangent = _inexact(tangent)
+    moves = jax.tree.map(lambda p, t: None if t is None else p, parameters, tangent, is_leaf=_is_none)
+    if not jax.tree.leaves(moves):
+        return jnp.zeros_like(like)
+    stays = jax.tree.map(lambda p, t: p if t is None else None, parameters, tangent, is_leaf=_is_none)
+    return jax.jvp(lambda moves: function(eqx.combine(moves, stays, rest)), (moves,), (tangent,))[1]
 
 
 def _frozen(problem: Composite) -> Composite:
     return eqx.combine(lax.stop_gradient(eqx.filter(problem, eqx.is_array)), problem)
+
+
+def _inexact(tree: Any) -> Any:
+    return eqx.filter(tree, eqx.is_inexact_array)
 
 
 def _is_none(leaf: Any) -> bool:

@@ -1,8 +1,15 @@
 """Solvers: ways to find a root. None of them enters a derivative."""
 
 from . import external as external
+from .active_set import ActiveSet as ActiveSet
 from .interior_point import InteriorPoint as InteriorPoint
 from .newton import Newton as Newton
 from .proximal_gradient import ProximalGradient as ProximalGradient
+from .quadratic_loss import QuadraticLoss as QuadraticLoss
+from .quadratic_loss import gap_tolerance as gap_tolerance
+from .quadratic_loss import needed_strength as needed_strength
+from .regularisation_path import walk_path as walk_path
+from .semismooth_newton import SemismoothNewton as SemismoothNewton
 from .working_set import WorkingSetNewton as WorkingSetNewton
+from .working_set import face_sizes as face_sizes
 from .working_set import working_set_sizes as working_set_sizes

@@ -73,7 +73,8 @@ class InteriorPoint(AbstractSolver):
         status = Status.where(failed & (status == Status.converged), Status.not_converged, status)
         status = Status.where(failed & _infeasible(problem, point.x, failed), Status.infeasible, status)
         status = Status.where(failed & _unbounded(problem, point), Status.unbounded, status)
-        status = Status.where(~failed & ~_unique(problem, polished.z), Status.not_unique, status)
+        found = status == Status.converged
+        status = Status.where(found & ~_unique(problem, polished.z, found), Status.not_unique, status)
         return Found(polished.z, status, state.steps + polished.iterations)
 
 
@@ -204,16 +205,17 @@ def _unbounded(problem: Any, point: _Point) -> Bool[Array, ""]:
     return (slope < 0) & (bend <= _loose(size) * jnp.abs(slope))
 
 
-def _unique(problem: Any, z: Any) -> Bool[Array, ""]:
+def _unique(problem: Any, z: Any, wanted: Array) -> Bool[Array, ""]:
     """Whether no direction is flat for the objective and the active constraints: `P + A^T A + G_S^T G_S > 0`.
 
-    Necessary for uniqueness, with weakly active constraints counted as active; judged on the scaled matrix.
+    Necessary for uniqueness, with weakly active constraints counted as active; judged on the scaled matrix, which is
+    the identity unless `wanted`.
     """
     x, _, v = z
     tolerance = float(jnp.finfo(x.dtype).eps) ** 0.75
     active = v <= tolerance * (1 + jnp.abs(problem.h))
     G = jnp.where(active[:, None], problem.G, 0)
-    matrix = problem.P + problem.A.T @ problem.A + G.T @ G
+    matrix = jnp.where(wanted, problem.P + problem.A.T @ problem.A + G.T @ G, jnp.eye(x.shape[0], dtype=x.dtype))
     diagonal = jnp.diagonal(matrix)
     scale = 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
     scaled = matrix * scale[:, None] * scale[None, :]

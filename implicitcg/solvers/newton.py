@@ -54,9 +54,10 @@ class Newton(AbstractSolver):
             linearisation = problem.linearise(unravel(z))
             matrix = as_matrix(lambda v: ravel_pytree(linearisation.apply(unravel(v)))[0], z.shape[0], z.dtype)
             factors, regular = lu(matrix)
-            direction = lax.cond(
-                regular, lambda: lu_solve(factors, -F), lambda: minimum_norm(jnp.nan_to_num(matrix), -F)
-            )
+            # In a batch both branches run. The second one waits for the verdict of the first: two batched LAPACK calls
+            # at once can wait for each other for ever in jaxlib's pool of two threads.
+            rest = jnp.where(regular, jnp.eye(z.shape[0], dtype=z.dtype), jnp.nan_to_num(matrix))
+            direction = lax.cond(regular, lambda: lu_solve(factors, -F), lambda: minimum_norm(rest, -F))
             new, image = _backtrack(equation, z, F, direction)
             return new, image, steps + 1
 

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ..base import Status, fori_loop, while_loop
+from ..base import Status, while_loop
 from ..core import AbstractSolver, Found
+from ..linear.solves import largest_eigenvalue
 
 
 class ProximalGradient(AbstractSolver):
@@ -28,7 +29,11 @@ class ProximalGradient(AbstractSolver):
         self.require(problem, "smooth", "penalty")
         tolerance = 1e3 * float(jnp.finfo(init.dtype).eps) if self.tolerance is None else self.tolerance
         smooth, penalty = problem.smooth, problem.penalty
-        step = 1 / (1.02 * largest_eigenvalue(smooth, init))
+        # at 0, where the losses of this library that are not quadratic bend most; short enough for the penalty
+        zero = jnp.zeros_like(init)
+        estimate = largest_eigenvalue(lambda v: smooth.hessian_product(zero, v), len(init), init.dtype, rounds=50)
+        largest = jnp.maximum(1.02 * 1.05 * estimate, 1.02 * jnp.finfo(init.dtype).tiny)
+        step = jnp.min(penalty.steps(jnp.full_like(init, 1) * largest))
 
         def unfinished(state: tuple) -> Array:
             z, _, _, change, count = state
@@ -49,15 +54,3 @@ class ProximalGradient(AbstractSolver):
         done = change <= tolerance * (1 + jnp.max(jnp.abs(z)))
         status = Status.where(done, Status.converged, Status.not_converged)
         return Found(z, Status.where(jnp.isfinite(change), status, Status.diverged), count)
-
-
-def largest_eigenvalue(smooth: Any, z: Float[Array, " p"]) -> Float[Array, ""]:
-    """The largest eigenvalue of the Hessian of `smooth` at `z`, by 50 power iterations from a fixed vector."""
-    start = jnp.cos(1.0 + jnp.arange(z.shape[0], dtype=z.dtype))
-
-    def product(_: int, v: Array) -> Array:
-        image = smooth.hessian_product(z, v)
-        return image / jnp.maximum(jnp.linalg.norm(image), jnp.finfo(z.dtype).tiny)
-
-    v = fori_loop(0, 50, product, start)
-    return jnp.maximum(jnp.linalg.norm(smooth.hessian_product(z, v)) * 1.05, jnp.finfo(z.dtype).tiny)

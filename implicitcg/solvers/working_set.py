@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Int
 from ..base import Status, while_loop
 from ..core import AbstractSolver, Found
 from ..linear import BucketedFactor
-from ..penalties import L1, AbstractSmooth, LeastSquares
+from ..penalties import AbstractSmooth, LeastSquares
 from .quadratic_l1 import QuadraticL1, solve_quadratic_l1
+from .quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap, violation
 
 SHRINK = 0.5  # the penalties fall by this factor from one working set to the next, down to their values
 HASTY = 3  # rounds of the small solver on a working set that will change
@@ -53,55 +54,24 @@ class WorkingSetNewton(AbstractSolver):
     max_rounds: int = eqx.field(static=True, default=200)
     capacity: int | None = eqx.field(static=True, default=None)
 
-    @staticmethod
-    def accepts(problem: Any) -> bool:
-        """Whether `problem` is a least-squares loss plus a weighted l1 norm."""
-        return isinstance(problem.smooth, LeastSquares) and isinstance(problem.penalty, L1)
-
     def run(self, problem: Any, init: Float[Array, " p"]) -> Found:
         """See `AbstractSolver.run`."""
-        self.require(problem, "smooth", "penalty")
-        if not self.accepts(problem):
-            raise TypeError(
-                "WorkingSetNewton solves least squares with a weighted l1 penalty; this problem is "
-                f"{type(problem.smooth).__name__} plus {type(problem.penalty).__name__}. "
-                "Use icg.solvers.ProximalGradient()."
-            )
-        smooth: LeastSquares = problem.smooth
-        p, dtype = smooth.dimension()
-        threshold = jnp.broadcast_to(problem.penalty.alpha, (p,)).astype(dtype)
-        eps = float(jnp.finfo(dtype).eps)
-        tolerance = max(1e-10, 50 * eps) if self.tolerance is None else self.tolerance
-        scale = GapScale.of(smooth, threshold)
-        gradient = smooth.gradient(init)
+        loss = require_quadratic(self, problem)
+        tolerance = gap_tolerance(self.tolerance, init.dtype)
+        gradient = loss.gradient(init)
         count = jnp.zeros((), jnp.int32)
-        gap = relative_gap(smooth, scale, init, gradient)
-        state = _State(init, _needed_strength(threshold, gradient), gap, count, count, jnp.asarray(True))
-        sizes = working_set_sizes(smooth, self.capacity)
+        gap = relative_gap(loss, init, gradient, loss.value(init))
+        strength = jnp.maximum(needed_strength(loss.threshold, gradient), 1)
+        state = _State(init, strength, gap, count, count, jnp.asarray(True))
+        sizes = working_set_sizes(loss.smooth, self.capacity)
         for size in sizes:
             room = size if size == sizes[-1] else size // 2
-            state = self._stage(smooth, scale, tolerance, size, room, state)
-        w, memory = _finish(problem, threshold, state.w)
-        gap = relative_gap(smooth, scale, w, smooth.gradient(w))
-        status = Status.where(gap <= tolerance, Status.converged, Status.not_converged)
-        if sizes[-1] < p:
-            crowded = (status != Status.converged) & (jnp.sum(w != 0) > sizes[-1] // 2)
-            status = Status.where(crowded, Status.over_capacity, status)
-        unpinned = jnp.any(threshold == 0) & ~memory.healthy
-        status = Status.where(unpinned, Status.not_unique, status)
-        return Found(w, status, state.rounds, memory, gap)
+            state = self._stage(loss, tolerance, size, room, state)
+        return finish(problem, loss, tolerance, sizes[-1], state.w, loss.gradient(state.w), state.rounds)
 
-    def _stage(
-        self,
-        smooth: LeastSquares,
-        scale: GapScale,
-        tolerance: float,
-        size: int,
-        room: int,
-        state: _State,
-    ) -> _State:
+    def _stage(self, loss: QuadraticLoss, tolerance: float, size: int, room: int, state: _State) -> _State:
         """Working sets of one static size, until the gap is reached or the support outgrows its `room`."""
-        p = scale.threshold.shape[0]
+        p = loss.threshold.shape[0]
         whole = size == p
 
         def crowded(w: Array) -> Bool[Array, ""]:
@@ -113,27 +83,68 @@ class WorkingSetNewton(AbstractSolver):
         def step(state: _State) -> _State:
             # with all features at hand one exact solve is cheapest; otherwise the way there decides the working sets
             strength = jnp.ones_like(state.gap) if whole else jnp.maximum(SHRINK * state.strength, 1)
-            threshold = strength * scale.threshold
-            index = working_set(smooth, threshold, state.w, size)
-            block = smooth.hessian_block(state.w, index)
+            threshold = strength * loss.threshold
+            index = working_set(loss, threshold, state.w, size)
+            block = loss.hessian_block(state.w, index)
             inside = state.w[index]
             # the linear term that makes the small problem exact: what lies outside the set is held at its value
             outside = state.w.at[index].set(0)
-            linear = -smooth.gradient(outside)[index]
+            linear = -loss.gradient(outside)[index]
             small = QuadraticL1(block, linear, threshold[index], jnp.ones(size, bool))
             patience = self.max_rounds if whole else jnp.minimum(HASTY + state.steps // 5, self.max_rounds)
             inside, _, rounds = solve_quadratic_l1(small, inside, max_rounds=patience)
             w = outside.at[index].set(inside)
-            gap = relative_gap(smooth, scale, w, smooth.gradient(w))
+            gap = relative_gap(loss, w, loss.gradient(w), loss.value(w))
             return _State(w, strength, gap, state.steps + 1, state.rounds + rounds, crowded(w))
 
         return while_loop(unfinished, step, state._replace(crowded=crowded(state.w)))
 
 
-def _needed_strength(threshold: Array, gradient: Array) -> Float[Array, ""]:
-    """By how much the penalties would have to grow for the features outside the support to stay outside."""
-    ratio = jnp.abs(gradient) / jnp.where(threshold > 0, threshold, jnp.inf)
-    return jnp.maximum(jnp.max(ratio), 1)
+def require_quadratic(solver: AbstractSolver, problem: Any) -> QuadraticLoss:
+    """The quadratic loss of `problem`, or an error that says what `solver` solves."""
+    solver.require(problem, "smooth", "penalty")
+    if not QuadraticLoss.accepts(problem):
+        raise TypeError(
+            f"{type(solver).__name__} solves least squares with a weighted l1 penalty or an elastic net; this problem "
+            f"is {type(problem.smooth).__name__} plus {type(problem.penalty).__name__}. "
+            "Use icg.solvers.SemismoothNewton() or icg.solvers.ProximalGradient()."
+        )
+    return QuadraticLoss.of(problem)
+
+
+def finish(
+    problem: Any,
+    loss: QuadraticLoss,
+    tolerance: float,
+    capacity: int,
+    w: Float[Array, " p"],
+    gradient: Float[Array, " p"],
+    iterations: Int[Array, ""],
+) -> Found:
+    """One Newton step with the exact gradient on the face found, the factor for the derivative, and the verdict.
+
+    The step is kept if it changes no sign and helps.
+    """
+    memory: BucketedFactor = problem.factorise(w)
+
+    def defect(w: Array, gradient: Array) -> Array:
+        return jnp.where(w != 0, gradient + loss.threshold * jnp.sign(w), 0)
+
+    before = defect(w, gradient)
+    polished = w - memory.solve(before)
+    after = loss.gradient(polished)
+    better = jnp.all(jnp.sign(polished) == jnp.sign(w)) & memory.healthy
+    better = better & (jnp.max(jnp.abs(defect(polished, after))) <= jnp.max(jnp.abs(before)))
+    w, gradient = jnp.where(better, polished, w), jnp.where(better, after, gradient)
+
+    gap = relative_gap(loss, w, gradient, loss.value(w))
+    status = Status.where(gap <= tolerance, Status.converged, Status.not_converged)
+    if capacity < w.shape[0]:
+        crowded = (status != Status.converged) & (jnp.sum(w != 0) > capacity // 2)
+        status = Status.where(crowded, Status.over_capacity, status)
+    unpinned = jnp.any(loss.threshold == 0) & ~memory.healthy
+    status = Status.where(unpinned, Status.not_unique, status)
+    return Found(w, status, iterations, memory, gap)
 
 
 def working_set_sizes(smooth: AbstractSmooth, capacity: int | None = None) -> tuple[int, ...]:
@@ -147,66 +158,18 @@ def working_set_sizes(smooth: AbstractSmooth, capacity: int | None = None) -> tu
     return (*sizes, largest)
 
 
-def working_set(smooth: AbstractSmooth, threshold: Array, w: Array, size: int) -> Int[Array, " c"]:
+def face_sizes(smooth: AbstractSmooth) -> tuple[int, ...]:
+    """The static sizes of face that a factor is compiled for: those of working sets, and a small one before."""
+    sizes = working_set_sizes(smooth)
+    if len(sizes) == 1:
+        return (sizes[0] // 4, *sizes) if sizes[0] >= 128 else sizes
+    n = smooth.X.shape[0] if isinstance(smooth, LeastSquares) else sizes[-1]
+    return tuple(sorted({*sizes, n})) if sizes[0] < n < sizes[-1] else sizes  # independent features are at most n
+
+
+def working_set(smooth: Any, threshold: Array, w: Array, size: int) -> Int[Array, " c"]:
     """The support, then the features by how nearly they violate `|grad_j| <= t_j`, in ascending order of index."""
     if size == w.shape[0]:
         return jnp.arange(size, dtype=jnp.int32)
-    gradient = jnp.abs(smooth.gradient(w))
-    score = gradient / jnp.where(threshold > 0, threshold, jnp.finfo(w.dtype).tiny)
-    score = jnp.where(w != 0, jnp.inf, score)
+    score = jnp.where(w != 0, jnp.inf, violation(threshold, smooth.gradient(w)))
     return lax.top_k(score, size)[1].astype(jnp.int32)
-
-
-class GapScale(NamedTuple):
-    """What a duality gap is measured against, computed once a solve."""
-
-    threshold: Float[Array, " p"]
-    curvature: Float[Array, " p"]
-    zero_value: Float[Array, ""]
-
-    @classmethod
-    def of(cls, smooth: LeastSquares, threshold: Float[Array, " p"]) -> GapScale:
-        """The scale of the problem with these thresholds."""
-        return cls(threshold, smooth.curvature(), smooth.value(jnp.zeros_like(threshold)))
-
-
-def relative_gap(
-    smooth: LeastSquares, scale: GapScale, w: Float[Array, " p"], gradient: Float[Array, " p"]
-) -> Float[Array, ""]:
-    """The duality gap at `w`, relative to the objective at zero, written without cancellation.
-
-    The residual scaled by `tau = min_j t_j / max(|g_j|, t_j)` is dual feasible, and the gap is
-    `(1 - tau)^2 ||r||^2 / (2n) + sum_j (t_j |w_j| + tau w_j g_j)`. A gradient exceeds its threshold only by what goes
-    beyond the rounding of its own evaluation, which matters when `t_j` is of that size. An unpenalised coordinate adds
-    what moving it alone would gain, `g_j^2 / (2 L_j)`.
-    """
-    threshold, curvature, zero_value = scale
-    size = jnp.sqrt(curvature)
-    rounding = 4 * jnp.finfo(w.dtype).eps * size * (jnp.sqrt(2 * zero_value) + jnp.sum(size * jnp.abs(w)))
-    penalised = threshold > 0
-    excess = jnp.maximum(jnp.abs(gradient) - threshold - rounding, 0)
-    tau = jnp.min(jnp.where(penalised, threshold / jnp.maximum(threshold + excess, _tiny(w)), 1))
-    slack = jnp.where(penalised, threshold * jnp.abs(w) + tau * w * gradient, 0)
-    free = jnp.where(penalised, 0, jnp.square(gradient) / (2 * curvature))
-    gap = jnp.square(1 - tau) * smooth.value(w) + jnp.sum(slack) + jnp.sum(free)
-    return jnp.abs(gap) / jnp.maximum(zero_value, _tiny(w))
-
-
-def _finish(problem: Any, threshold: Array, w: Array) -> tuple[Array, BucketedFactor]:
-    """One Newton step with the exact gradient on the face found, kept if it changes no sign and helps."""
-    smooth = problem.smooth
-    memory = problem.factorise(w)
-
-    def defect(w: Array) -> Array:
-        residual = smooth.gradient(w) + threshold * jnp.sign(w)
-        return jnp.where(w != 0, residual, 0)
-
-    before = defect(w)
-    polished = w - memory.solve(before)
-    better = jnp.all(jnp.sign(polished) == jnp.sign(w)) & memory.healthy
-    better = better & (jnp.max(jnp.abs(defect(polished))) <= jnp.max(jnp.abs(before)))
-    return jnp.where(better, polished, w), memory
-
-
-def _tiny(w: Array) -> float:
-    return float(jnp.finfo(w.dtype).tiny)

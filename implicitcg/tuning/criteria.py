@@ -15,8 +15,8 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import ArrayLike, Float
 
-from ..base import checks
 from ..core import AbstractProblem, Solution, solve
+from ..linear import AbstractDesign, design
 from .losses import Loss, named, predict
 
 
@@ -46,13 +46,13 @@ class AbstractCriterion(abc.ABC):
         """The loss of one fold and the inner `Solution`, for `rows = (train, test)`; traceable in everything."""
         X, y = data
         train, test = rows
-        problem = self.problem(jnp.take(X, train, axis=0), jnp.take(y, train, axis=0), theta)
+        problem = self.problem(design.take_rows(X, train), jnp.take(y, train, axis=0), theta)
         if not isinstance(problem, AbstractProblem):
             raise TypeError(
                 f"`model` must return a problem such as icg.lasso(...), and returned {type(problem).__name__}."
             )
         solution: Solution = solve(problem, init=init, throw=throw)
-        loss = self.loss(predict(solution.value, jnp.take(X, test, axis=0)), jnp.take(y, test, axis=0))
+        loss = self.loss(predict(solution.value, design.take_rows(X, test)), jnp.take(y, test, axis=0))
         if jnp.shape(loss) != ():
             raise ValueError(f"`loss` must return a scalar, and returned shape {jnp.shape(loss)}: take its mean.")
         return loss, solution
@@ -93,7 +93,7 @@ class HoldOut(AbstractCriterion):
 
     Args:
         model: `theta -> problem`, for example `lambda t: icg.lasso(X, y, jnp.exp(t))`.
-        X_val: held-out features `(n, p)`; y_val: held-out targets `(n,)`.
+        X_val: held-out features `(n, p)`, dense or sparse; y_val: held-out targets `(n,)`.
         loss: `"squared"` (the mean of squared errors), `"absolute"`, `"huber"`, `"logistic"`, `"hinge"`, or a callable
             `(prediction, target) -> scalar`.
 
@@ -118,7 +118,7 @@ class HoldOut(AbstractCriterion):
         if not callable(model):
             raise TypeError(f"`model` must be a function theta -> problem, and is a {type(model).__name__}.")
         self.model = model
-        self.X, self.y = checks.design(X_val, y_val)
+        self.X, self.y = design.with_response(X_val, y_val)
         self.loss = named(loss)
         self.folds = [Fold(np.arange(0), np.arange(len(self.y)))]
 
@@ -134,7 +134,7 @@ class CrossValidation(AbstractCriterion):
 
     Args:
         model: `(X, y, theta) -> problem`, for example `lambda X, y, t: icg.lasso(X, y, jnp.exp(t))`.
-        X: features `(n, p)`; y: targets `(n,)`.
+        X: features `(n, p)`, dense or sparse (a sparse one reaches `model` as one of `icg.designs`); y: targets `(n,)`.
         cv: a number of contiguous folds without shuffling (those of scikit-learn's `LassoCV`), a scikit-learn splitter,
             or the folds themselves, a list of `(train, test)` index arrays.
         loss: as in `HoldOut`. Folds count equally, as in `LassoCV(...).mse_path_.mean(axis=1)`.
@@ -154,9 +154,13 @@ class CrossValidation(AbstractCriterion):
         if not callable(model):
             raise TypeError(f"`model` must be a function (X, y, theta) -> problem, and is a {type(model).__name__}.")
         self.model = model
-        self.X, self.y = checks.design(X, y)
+        self.X, self.y = design.with_response(X, y)
         self.loss = named(loss)
-        self.folds = split(cv, np.asarray(self.X), np.asarray(self.y))
+        sparse = isinstance(self.X, AbstractDesign)
+        # splitters count rows and may read `y`; a column of zeros stands in for a matrix that is never filled
+        self.folds = split(cv, np.zeros((len(self.y), 1)) if sparse else np.asarray(self.X), np.asarray(self.y))
+        if sparse and any(len(np.unique(rows)) < len(rows) for fold in self.folds for rows in fold):
+            raise ValueError("A fold repeats a row, which a sparse X does not support. Use folds without repetition.")
 
     def problem(self, X: Any, y: Any, theta: Any) -> AbstractProblem:
         """The model on the training rows."""

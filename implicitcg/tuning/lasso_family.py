@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..linear import AbstractDesign
 from ..penalties import L1, LeastSquares
 from ..problems import Composite
 from .criteria import AbstractCriterion
@@ -96,7 +97,7 @@ def recognise(criterion: Any, theta: float, rebuild: Callable[[float], Any]) -> 
 
     `rebuild` turns a number into a hyperparameter of the user's structure and dtype.
     """
-    if not isinstance(criterion, AbstractCriterion):
+    if not isinstance(criterion, AbstractCriterion) or isinstance(criterion.X, AbstractDesign):
         return None
     X, y = np.asarray(criterion.X), np.asarray(criterion.y)
     step = 0.05 * abs(theta) if theta else 0.05
@@ -146,6 +147,7 @@ def _is_lasso(problem: Any) -> bool:
         and type(problem.smooth) is LeastSquares
         and type(problem.penalty) is L1
         and isinstance(problem.smooth.X, jax.Array)
+        and problem.smooth.sample_weight is None
     )
 
 

@@ -14,6 +14,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ..base import SolveError, Status
+from ..linear import design
 from .checkpoint import EvaluationLog
 from .criteria import AbstractCriterion
 from .journal import Journal
@@ -154,8 +155,8 @@ class FoldOracle(AbstractOracle):
     def _start(self, k: int, near: Point | None, theta: Array) -> Any:
         if self._unravel_root is None or self._cold is None:
             fold = self.criterion.folds[k]
-            X, y = np.asarray(self.criterion.X), np.asarray(self.criterion.y)
-            problem = self.criterion.problem(X[fold.train], y[fold.train], self.unravel(theta))
+            X, y = design.take_rows(self.criterion.X, jnp.asarray(fold.train)), self.criterion.y[fold.train]
+            problem = self.criterion.problem(X, y, self.unravel(theta))
             self._cold, self._unravel_root = ravel_pytree(problem.initial())
         if near is None or not near.usable or near.roots is None:
             return self._unravel_root(self._cold)

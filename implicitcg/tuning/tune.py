@@ -158,7 +158,7 @@ def _identity(criterion: Any, flat: np.ndarray, bounds: Any) -> dict[str, Any]:
     identity = {"theta0": flat.tolist(), "dtype": str(flat.dtype), "bounds": bounds and list(bounds)}
     if isinstance(criterion, AbstractCriterion):
         digest = hashlib.sha256()
-        for part in (criterion.X, criterion.y, *[rows for fold in criterion.folds for rows in fold]):
+        for part in (*jax.tree.leaves(criterion.X), criterion.y, *[rows for fold in criterion.folds for rows in fold]):
             digest.update(np.ascontiguousarray(part).tobytes())
         identity["data"] = digest.hexdigest()[:16]
     return identity

@@ -41,14 +41,7 @@ class HostSolver(AbstractSolver):
 
     def run(self, problem: Any, init: Any) -> Found:
         """See `AbstractSolver.run`."""
-        arrays, rest = eqx.partition(problem, eqx.is_array)
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), init)
-
-        def on_host(arrays: Any) -> Any:
-            found = self.function(eqx.combine(jax.tree.map(np.asarray, arrays), rest))
-            return jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype).reshape(like.shape), found, shapes)
-
-        z = jax.pure_callback(on_host, shapes, arrays, vmap_method="sequential")
+        z = on_host(self.function, problem, init)
         flat, _ = ravel_pytree(z)
         residual, _ = ravel_pytree(problem.residual(z))
         tolerance = float(jnp.finfo(flat.dtype).eps) ** 0.75 if self.tolerance is None else self.tolerance
@@ -56,3 +49,15 @@ class HostSolver(AbstractSolver):
         close = size <= tolerance * (1 + jnp.max(jnp.abs(flat), initial=0.0))
         status = Status.where(close, Status.converged, Status.not_converged)
         return Found(z, Status.where(jnp.isfinite(size), status, Status.diverged), jnp.ones((), jnp.int32))
+
+
+def on_host(function: Callable[[Any], Any], problem: Any, init: Any) -> Any:
+    """`function(problem)` by callback, on NumPy leaves, of the structure, shapes and dtypes of `init`."""
+    arrays, rest = eqx.partition(problem, eqx.is_array)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), init)
+
+    def call(arrays: Any) -> Any:
+        found = function(eqx.combine(jax.tree.map(np.asarray, arrays), rest))
+        return jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype).reshape(like.shape), found, shapes)
+
+    return jax.pure_callback(call, shapes, arrays, vmap_method="sequential")

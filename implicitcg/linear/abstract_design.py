@@ -1,0 +1,106 @@
+"""The contract of a design matrix that is not an array."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int
+
+
+class AbstractDesign(eqx.Module):
+    """A matrix `X` of shape `(n, p)`, known by its products and by a few of its columns.
+
+    `X @ w` and `r @ X` work for vectors and for matrices, also with NumPy arrays on the other side.
+    """
+
+    ndim: ClassVar[int] = 2
+    __array_ufunc__: ClassVar[None] = None  # `r @ X` with a NumPy array on the left comes to us
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """`(n, p)`."""
+
+    @property
+    @abc.abstractmethod
+    def dtype(self) -> Any:
+        """The floating dtype of the entries."""
+
+    @abc.abstractmethod
+    def product(self, w: Float[Array, " p"]) -> Float[Array, " n"]:
+        """`X w`."""
+
+    @abc.abstractmethod
+    def adjoint_product(self, r: Float[Array, " n"]) -> Float[Array, " p"]:
+        """`X^T r`."""
+
+    @abc.abstractmethod
+    def columns(self, index: Int[Array, " c"]) -> Float[Array, "n c"]:
+        """A few columns, dense."""
+
+    @abc.abstractmethod
+    def column_squares(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+        """`sum_i s_i X_ij^2`."""
+
+    @abc.abstractmethod
+    def column_variances(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+        """`sum_i s_i (X_ij - m_j)^2`, with `m_j` the mean under the weights, which sum to one."""
+
+    @abc.abstractmethod
+    def take_rows(self, index: Int[Array, " m"]) -> AbstractDesign:
+        """The rows `index`, which must differ from one another."""
+
+    @abc.abstractmethod
+    def astype(self, dtype: Any) -> Self:
+        """The same matrix in another floating dtype."""
+
+    @abc.abstractmethod
+    def entries(self) -> Array:
+        """The stored numbers, to be checked for NaN and infinity."""
+
+    @abc.abstractmethod
+    def to_host(self) -> Any:
+        """A NumPy array or a SciPy sparse matrix of concrete numbers, for solvers outside JAX."""
+
+    def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"], centred: bool) -> Float[Array, "c c"]:
+        """`X_I^T D X_I` with `D = diag(weights)`, the columns centred at their weighted means where `centred`."""
+        return dense_gram(self.columns(index), weights, centred)
+
+    def cross_gram(
+        self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"], centred: bool
+    ) -> Float[Array, "c k"]:
+        """`X_I^T D X_J`, the columns centred at their weighted means where `centred`."""
+        return self.columns(index).T @ weighted_columns(self.columns(other), weights, centred)
+
+    def __matmul__(self, other: Any) -> Array:
+        other = jnp.asarray(other)
+        if other.ndim not in (1, 2) or other.shape[0] != self.shape[1]:
+            raise ValueError(f"X of shape {self.shape} cannot be multiplied by an array of shape {other.shape}.")
+        return self.product(other) if other.ndim == 1 else jax.vmap(self.product, in_axes=1, out_axes=1)(other)
+
+    def __rmatmul__(self, other: Any) -> Array:
+        other = jnp.asarray(other)
+        if other.ndim not in (1, 2) or other.shape[-1] != self.shape[0]:
+            raise ValueError(f"An array of shape {other.shape} cannot be multiplied by X of shape {self.shape}.")
+        return self.adjoint_product(other) if other.ndim == 1 else jax.vmap(self.adjoint_product)(other)
+
+
+def dense_gram(columns: Float[Array, "n c"], weights: Float[Array, " n"], centred: bool) -> Float[Array, "c c"]:
+    """`C^T D C` for dense columns `C`, centred at their weighted means where asked."""
+    columns = centred_columns(columns, weights) if centred else columns
+    return columns.T @ (weights[:, None] * columns)
+
+
+def weighted_columns(columns: Float[Array, "n k"], weights: Float[Array, " n"], centred: bool) -> Float[Array, "n k"]:
+    """`D C` for dense columns, of which the sum is zero where `centred`: then the other side needs no centring."""
+    return weights[:, None] * (centred_columns(columns, weights) if centred else columns)
+
+
+def centred_columns(columns: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, "n k"]:
+    """Dense columns minus their means under the weights, which need not sum to one."""
+    return columns - (weights @ columns)[None, :] / jnp.sum(weights)

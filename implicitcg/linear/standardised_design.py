@@ -1,0 +1,103 @@
+"""A design matrix with centred and scaled columns, of which only the centres and scales are stored."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Int
+
+from . import design
+from .abstract_design import AbstractDesign
+
+
+class StandardisedDesign(AbstractDesign):
+    """`Z = (X - 1 m^T) diag(1 / s)`, never formed: a sparse `X` stays sparse and a dense one is not copied."""
+
+    X: Any
+    centre: Float[Array, " p"]
+    scale: Float[Array, " p"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(n, p)`."""
+        return self.X.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the entries."""
+        return self.X.dtype
+
+    def product(self, w: Float[Array, " p"]) -> Float[Array, " n"]:
+        """`X (w / s) - m^T (w / s)`."""
+        scaled = w / self.scale
+        return self.X @ scaled - jnp.vdot(self.centre, scaled)
+
+    def adjoint_product(self, r: Float[Array, " n"]) -> Float[Array, " p"]:
+        """`(X^T r - (1^T r) m) / s`."""
+        return (r @ self.X - jnp.sum(r) * self.centre) / self.scale
+
+    def columns(self, index: Int[Array, " c"]) -> Float[Array, "n c"]:
+        """A few columns, dense."""
+        return (design.columns(self.X, index) - self.centre[None, index]) / self.scale[None, index]
+
+    def column_squares(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+        """`sum_i d_i (X_ij - m_j)^2 / s_j^2`: the variance, and the square of the mean."""
+        total = jnp.sum(weights)
+        shift = design.column_means(self.X, weights / total) - self.centre
+        variance = design.column_variances(self.X, weights / total)
+        return total * (variance + jnp.square(shift)) / jnp.square(self.scale)
+
+    def column_variances(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+        """Those of `X` over `s^2`."""
+        return design.column_variances(self.X, weights) / jnp.square(self.scale)
+
+    def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"], centred: bool) -> Float[Array, "c c"]:
+        """The centred block of `X`, scaled; without centring, plus what the means of `Z` add."""
+        block = design.gram(self.X, index, weights, centred=True)
+        if not centred:
+            total = jnp.sum(weights)
+            shift = (weights @ self.X)[index] / total - self.centre[index]
+            block = block + total * jnp.outer(shift, shift)
+        return block / jnp.outer(self.scale[index], self.scale[index])
+
+    def cross_gram(
+        self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"], centred: bool
+    ) -> Float[Array, "c k"]:
+        """As `gram`: the centred block of `X`, scaled, plus what the means of `Z` add."""
+        block = design.cross_gram(self.X, index, other, weights, centred=True)
+        if not centred:
+            total = jnp.sum(weights)
+            shift = weights @ self.X / total - self.centre
+            block = block + total * jnp.outer(shift[index], shift[other])
+        return block / jnp.outer(self.scale[index], self.scale[other])
+
+    def take_rows(self, index: Int[Array, " m"]) -> StandardisedDesign:
+        """Those rows of `Z`, in the units of all rows: centres and scales stay."""
+        return StandardisedDesign(design.take_rows(self.X, index), self.centre, self.scale)
+
+    def astype(self, dtype: Any) -> Self:
+        """The same matrix in another dtype."""
+        parts = (self.X.astype(dtype), self.centre.astype(dtype), self.scale.astype(dtype))
+        return eqx.tree_at(lambda Z: (Z.X, Z.centre, Z.scale), self, parts)
+
+    def entries(self) -> Array:
+        """Those of `X`."""
+        return design.entries(self.X)
+
+    def to_host(self) -> Any:
+        """A NumPy array, of a dense `X` only."""
+        if isinstance(self.X, AbstractDesign):
+            raise TypeError(
+                "A solver outside JAX would need the standardised sparse matrix filled. Use the default solver, or "
+                "give `X` itself with one penalty a feature, `alpha * s`."
+            )
+        return (np.asarray(self.X) - np.asarray(self.centre)) / np.asarray(self.scale)
+
+    def original_units(self, coef: Float[Array, "*k p"], intercept: Any = 0.0) -> tuple[Array, Array]:
+        """`(coef / s, intercept - m^T coef / s)`: the same linear model, on the columns of `X`."""
+        scaled = coef / self.scale
+        return scaled, intercept - scaled @ self.centre

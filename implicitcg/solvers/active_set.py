@@ -1,0 +1,238 @@
+"""The default solver of the LASSO and the elastic net: a homotopy on slots, from knot to knot, with a certified gap."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Bool, Float, Int
+
+from ..base import switch, while_loop
+from ..core import AbstractSolver, Found
+from .homotopy import follow, line_from
+from .quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap, violation
+from .slots import Sizes, Slots, add, open_slots, tidy
+from .working_set import finish, require_quadratic
+
+SHRINK = 0.5  # the penalties fall at most by this factor before the full gradient is looked at again
+SINGLE = 640  # up to this many slots one size does
+CLOSE = 0.8  # a feature gets a slot when it is predicted to enter above this part of the next penalties
+
+
+class Progress(NamedTuple):
+    """Where the solve has come to: `w` is optimal, on its slots, for `strength` times the penalties.
+
+    `entry` predicts for every feature the strength at which it will enter the support.
+    """
+
+    w: Float[Array, " p"]
+    gradient: Float[Array, " p"]
+    strength: Float[Array, ""]
+    entry: Float[Array, " p"]
+    value: Float[Array, ""]
+    gap: Float[Array, ""]
+    steps: Int[Array, ""]
+    knots: Int[Array, ""]
+
+
+class _Stage(NamedTuple):
+    slots: Slots
+    progress: Progress
+    crowded: Bool[Array, ""]
+
+
+class ActiveSet(AbstractSolver):
+    """LASSO and elastic net by a homotopy on a growing set of features.
+
+    The penalties fall from where the start is optimal to their values. On the way the solution is followed from knot
+    to knot on a few features, the slots, each knot one rank-one change of a swept Gram matrix; then one pass over `X`
+    gives the full gradient and predicts which features come next. What has been missed is repaired by the same
+    homotopy, so the end is exact, and a warm start costs as many knots as variables change sides. Slots come in few
+    static sizes; all are in one program, and one that is not needed is not run. The end is one Newton step with the
+    exact gradient, whose Cholesky factor is handed to the derivative. A feature that depends linearly on the active
+    ones stays on its threshold with them, or takes the place of one of them.
+
+    Args:
+        tolerance: the duality gap to reach, relative to the objective at zero; `None` means `1e-10` in float64 and
+            `50 eps` (6e-6) in float32.
+        max_steps: passes over the full gradient.
+        capacity: the most features that may have a slot; `None` means `min(p, 2 n)`, at most 4096. A support that needs
+            more than half of it and does not converge is reported as `over_capacity`.
+
+    Source: Osborne, Presnell, Turlach, A new approach to variable selection in least squares problems, 2000; Massias,
+        Gramfort, Salmon, Celer: a fast solver for the lasso with dual extrapolation, ICML 2018, for working sets.
+    """
+
+    tolerance: float | None = eqx.field(static=True, default=None)
+    max_steps: int = eqx.field(static=True, default=200)
+    capacity: int | None = eqx.field(static=True, default=None)
+
+    @staticmethod
+    def accepts(problem: Any) -> bool:
+        """Whether `problem` is a least-squares loss plus a weighted l1 norm or an elastic net."""
+        return QuadraticLoss.accepts(problem)
+
+    def run(self, problem: Any, init: Float[Array, " p"]) -> Found:
+        """See `AbstractSolver.run`."""
+        loss = require_quadratic(self, problem)
+        tolerance = gap_tolerance(self.tolerance, init.dtype)
+        stages = slot_sizes(loss, self.capacity)
+        # a start with more features than can be independent is none
+        init = jnp.where(jnp.sum(init != 0) > stages[-1].crowd, 0, init)
+        start = begin(loss, init)
+        # where a degenerate start leads nowhere, once more from zero
+        attempts = jnp.where(jnp.any(init != 0), 2, 1)
+
+        def attempt(at: tuple[Progress, Int[Array, ""]]) -> tuple[Progress, Int[Array, ""]]:
+            again = (at[1] > 0).astype(jnp.int32)
+            progress = switch(again, [lambda: start, lambda: begin(loss, jnp.zeros_like(init))])
+            for sizes in stages:
+                progress = advance(loss, sizes, tolerance, self.max_steps, progress)
+            return progress, at[1] + 1
+
+        progress, _ = while_loop(
+            lambda at: (at[0].gap > tolerance) & (at[1] < attempts), attempt, (start, jnp.zeros((), jnp.int32))
+        )
+        return finish(problem, loss, tolerance, stages[-1].limit, progress.w, progress.gradient, progress.knots)
+
+
+def slot_sizes(loss: QuadraticLoss, capacity: int | None = None) -> tuple[Sizes, ...]:
+    """The static sizes of slots: the capacity where that is small, else fourths of it before."""
+    p, n = loss.threshold.shape[0], loss.smooth.X.shape[0]
+    rank = p if loss.ridge is not None else min(n, p)
+    largest = min(p, 4096, max(2 * rank, 128)) if capacity is None else min(p, capacity)
+    limits = [largest]
+    while limits[0] > SINGLE:
+        limits.insert(0, limits[0] // 4)
+    rooms = [limit // 2 for limit in limits[:-1]] + [min(largest, rank)]
+    crowds = [2 * limit // 5 for limit in limits[:-1]] + [rank]
+    every = zip(limits, rooms, crowds, [0, *rooms], strict=False)
+    return tuple(_sizes(limit, room, crowd, p, before) for limit, room, crowd, before in every)
+
+
+def _sizes(limit: int, room: int, crowd: int, p: int, before: int) -> Sizes:
+    return Sizes(limit, min(limit, max(limit // 6, 16), 128), room, crowd, room + max(room // 2, 32), p, before)
+
+
+def begin(loss: QuadraticLoss, w: Float[Array, " p"]) -> Progress:
+    """The start of a homotopy at `w`."""
+    gradient, value, count = loss.gradient(w), loss.value(w), jnp.zeros((), jnp.int32)
+    strength = jnp.maximum(needed_strength(loss.threshold, gradient), 1)
+    entry, gap = violation(loss.threshold, gradient), relative_gap(loss, w, gradient, value)
+    return Progress(w, gradient, strength, entry, value, gap, count, count)
+
+
+def advance(loss: QuadraticLoss, sizes: Sizes, tolerance: float, max_steps: int, progress: Progress) -> Progress:
+    """On towards the solution, with one size of slots.
+
+    It ends when the gap is reached, when the active set outgrows its room, or after `max_steps`.
+    """
+
+    def unfinished(at: _Stage) -> Bool[Array, ""]:
+        return (at.progress.gap > tolerance) & (at.progress.steps < max_steps) & ~at.crowded
+
+    def stage(progress: Progress) -> Progress:
+        crowded = jnp.sum(progress.w != 0) > sizes.crowd
+        start = _Stage(open_slots(loss, sizes, progress.w), progress, crowded)
+        return while_loop(unfinished, lambda at: _step(loss, sizes, at), start).progress
+
+    # a loop of at most one turn: unlike `lax.cond` it costs nothing in a batch that does not need it
+    once = (progress, jnp.asarray(True))
+    return while_loop(
+        lambda at: at[1] & (at[0].gap > tolerance), lambda at: (stage(at[0]), jnp.zeros_like(at[1])), once
+    )[0]
+
+
+def _step(loss: QuadraticLoss, sizes: Sizes, at: _Stage) -> _Stage:
+    """New slots, the homotopy on them, and the full gradient and the gap at its end."""
+    slots, strength = grown(loss, sizes, jnp.ones_like(at.progress.strength), at.progress, at.slots)
+    slots, progress, _ = walked(loss, sizes, strength, at.progress, slots)
+    gap = relative_gap(loss, progress.w, progress.gradient, progress.value)
+    return _Stage(slots, progress._replace(gap=gap), jnp.sum(slots.sign != 0) > sizes.crowd)
+
+
+def grown(
+    loss: QuadraticLoss, sizes: Sizes, target: Float[Array, ""], progress: Progress, slots: Slots
+) -> tuple[Slots, Float[Array, ""]]:
+    """Slots for the features expected next, and how far the penalties may fall with them, at most to `target`."""
+    taken = jnp.zeros(sizes.features, bool).at[slots.feature].set(True, mode="drop")
+    entry, new = lax.top_k(jnp.where(taken, -1, progress.entry).astype(jnp.float32), sizes.chunk)  # quick in float32
+    entry = entry.astype(progress.w.dtype)
+    # the penalties fall until the features expected to enter fill the slots that are free
+    lowest = jnp.maximum(SHRINK * progress.strength, target)
+    strength = jnp.clip(entry[-1], lowest, jnp.maximum(progress.strength, target))
+    wanted = entry > CLOSE * strength
+    full = (slots.filled > sizes.limit - sizes.chunk) & (not sizes.whole)
+    worn = slots.tableau.used > sizes.rows - (sizes.rows - sizes.room) // 2
+
+    def change(slots: Slots) -> Slots:
+        slots = switch((full | worn).astype(jnp.int32), [lambda s: s, lambda s: tidy(s, sizes, progress.entry)], slots)
+        return add(loss, slots, new, wanted)
+
+    return switch((wanted[0] | worn).astype(jnp.int32), [lambda s: s, change], slots), strength
+
+
+def walked(
+    loss: QuadraticLoss,
+    sizes: Sizes,
+    strength: Float[Array, ""],
+    progress: Progress,
+    slots: Slots,
+    record: int = 0,
+) -> tuple[Slots, Progress, tuple[Float[Array, " k"], Int[Array, " k"]]]:
+    """The homotopy on the slots to `strength`, the full gradient there, and the knots passed; the gap is left.
+
+    Of the first `record` knots it returns the strengths and `1 + feature`, negative where it left, 0 for none.
+    """
+    p, unit = sizes.features, loss.unit
+    limits, used = slots.take(unit * loss.threshold), slots.used()
+    correlation = -slots.take(unit * progress.gradient)
+    floor = 10 * sizes.limit * jnp.finfo(limits.dtype).eps * jnp.diagonal(slots.gram)
+    before = progress.strength
+    line = line_from(correlation, slots.sign, before * limits, strength * limits, used, floor)
+    reached = follow(slots.gram, slots.tableau, line, slots.w, slots.sign, correlation, record)
+    feature = slots.feature
+    slots = slots._replace(w=reached.w, sign=reached.sign, tableau=reached.tableau)
+
+    w = unit * slots.scatter(slots.w, p)
+    value, gradient, change = _full(loss, slots, w, jnp.where(slots.sign != 0, -reached.drift, 0))
+    fallen = before - strength
+    now = strength + reached.tau * fallen
+    entry = _entry(loss, gradient, change / jnp.where(fallen > 0, fallen, 1), now)
+    entry = jnp.where(fallen > 0, entry, violation(loss.threshold, gradient))
+    steps, knots = progress.steps + 1, progress.knots + reached.knots
+    progress = Progress(w, gradient, now, entry, value, progress.gap, steps, knots)
+    turned = reached.passed
+    who = jnp.sign(turned.slot) * (1 + jnp.take(feature, jnp.abs(turned.slot) - 1, mode="clip"))
+    return slots, progress, (strength + turned.tau * fallen, who)
+
+
+def _full(
+    loss: QuadraticLoss, slots: Slots, w: Float[Array, " p"], speed: Float[Array, " c"]
+) -> tuple[Float[Array, ""], Float[Array, " p"], Float[Array, " p"]]:
+    """The value, the gradient, and how the gradient changes with the speed of the active variables."""
+    smooth = loss.smooth
+    moving = loss.unit * slots.scatter(speed, w.shape[0])
+    if slots.columns is None:
+        residual, motion = smooth.residuals(w), smooth.centred(smooth.X @ moving)
+    else:
+        residual, motion = smooth.centred(smooth.y) - slots.columns @ slots.w, slots.columns @ speed
+    value = jnp.sum(smooth.weighted(jnp.square(residual))) / 2 + jnp.sum(loss.shrunk(w) * w) / 2
+    gradient = -(smooth.weighted(residual) @ smooth.X) + loss.shrunk(w)
+    change = smooth.weighted(motion) @ smooth.X + loss.shrunk(moving)
+    return value, gradient, change
+
+
+def _entry(
+    loss: QuadraticLoss, gradient: Float[Array, " p"], change: Float[Array, " p"], strength: Float[Array, ""]
+) -> Float[Array, " p"]:
+    """The strength `x` at which `|g_j + (strength - x) change_j| = x t_j`, and at least `|g_j| / t_j` when violated."""
+    origin = gradient + strength * change
+    up, down = loss.threshold + change, loss.threshold - change
+    above = jnp.where(up > 0, origin / jnp.where(up > 0, up, 1), 0)
+    below = jnp.where(down > 0, -origin / jnp.where(down > 0, down, 1), 0)
+    predicted = jnp.clip(jnp.maximum(above, below), 0, strength)
+    outside = violation(loss.threshold, gradient)
+    return jnp.where(outside > strength, outside, predicted)

@@ -1,0 +1,147 @@
+"""What the solvers of other libraries have in common: plain data in, coefficients out, and our own judgement."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import warnings
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jax import Array
+from jaxtyping import Float
+
+from ...base import Status
+from ...core import AbstractSolver, Found
+from ...linear import AbstractDesign, StandardisedDesign
+from ...linear.design import to_host
+from ...penalties import L1, ElasticNet, GroupL2, LeastSquares, Logistic
+from .host import on_host
+
+
+@dataclass(frozen=True)
+class PlainProblem:
+    """`loss(X w + b) + sum_j alpha_j |w_j| + ridge_j w_j^2 / 2`, or `sum_g alpha_g ||w_g||`, in float64.
+
+    The loss is `||y - X w - b||^2 / (2n)`, or the mean of `log(1 + exp(-y_i (x_i^T w + b)))`. `groups` holds the label
+    of each feature, or `None`.
+    """
+
+    X: Any
+    y: np.ndarray
+    logistic: bool
+    fit_intercept: bool
+    alpha: np.ndarray
+    ridge: np.ndarray
+    groups: np.ndarray | None
+
+    def per_column(self, values: np.ndarray) -> PlainProblem:
+        """The same problem in `v = values w`, for positive `values`."""
+        scale = 1 / values
+        X = self.X @ scipy.sparse.diags(scale) if scipy.sparse.issparse(self.X) else self.X * scale
+        return PlainProblem(
+            X, self.y, self.logistic, self.fit_intercept, self.alpha * scale, self.ridge * scale**2, self.groups
+        )
+
+
+class AbstractLibrary(AbstractSolver):
+    """A solver of another library, by callback: usable inside `jit`, `vmap` and derivatives like our own.
+
+    It is not trusted. A point counts as converged when one proximal step from it cannot gain more than `tolerance^2`
+    of the objective at zero, `max_j F_j^2 / (2 step_j) <= tolerance^2 (f + g)(0)`, which holds wherever the relative
+    duality gap is at most `tolerance^2`; that gap is what the library is asked for.
+    """
+
+    tolerance: eqx.AbstractVar[float | None]
+    package: ClassVar[str]
+    module: ClassVar[str]
+
+    @abc.abstractmethod
+    def refusal(self, problem: Any) -> str | None:
+        """Why this library cannot solve a problem of this kind, as far as its types and shapes tell."""
+
+    @abc.abstractmethod
+    def fit(self, plain: PlainProblem, gap: float) -> tuple[np.ndarray, float]:
+        """Coefficients and intercept, to a relative duality gap."""
+
+    def run(self, problem: Any, init: Float[Array, " p"]) -> Found:
+        """See `AbstractSolver.run`.
+
+        Raises:
+            ImportError: the library is not installed. TypeError: it does not solve problems of this kind.
+        """
+        self.require(problem, "smooth", "penalty")
+        reason = _foreign(problem) or self.refusal(problem)
+        if reason is not None:
+            raise TypeError(
+                f"{type(self).__name__} cannot solve this problem: {reason}. Leave `solver` out to use "
+                f"{type(problem.default_solver()).__name__}."
+            )
+        self.load()
+        eps = float(jnp.finfo(init.dtype).eps)
+        tolerance = max(1e-7, eps**0.5) if self.tolerance is None else self.tolerance
+
+        def fit(problem: Any) -> np.ndarray:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of convergence: that is judged below
+                coef, intercept = self.fit(_plain(problem), tolerance**2)
+            separate = isinstance(problem.smooth, Logistic) and problem.smooth.fit_intercept
+            return np.append(coef, intercept) if separate else coef
+
+        z = on_host(fit, problem, init)
+        residual = problem.residual(z)
+        gain = jnp.max(jnp.square(residual) / (2 * problem.step()), initial=0.0)
+        close = gain <= tolerance**2 * jnp.abs(problem.objective(jnp.zeros_like(z)))
+        status = Status.where(close, Status.converged, Status.not_converged)
+        return Found(z, Status.where(jnp.isfinite(gain), status, Status.diverged), jnp.ones((), jnp.int32))
+
+    def load(self) -> ModuleType:
+        """The library, imported when it is used."""
+        try:
+            return importlib.import_module(self.module)
+        except ImportError as error:
+            raise ImportError(
+                f"{type(self).__name__} needs the package {self.package}, which is not installed: "
+                f"`pip install {self.package}`, or `pip install implicitcg[external]` for all outside solvers."
+            ) from error
+
+
+def _foreign(problem: Any) -> str | None:
+    smooth, penalty = problem.smooth, problem.penalty
+    if type(smooth) not in (LeastSquares, Logistic) or type(penalty) not in (L1, ElasticNet, GroupL2):
+        return f"{type(smooth).__name__} with {type(penalty).__name__} is none of the models it knows"
+    if isinstance(smooth.X, StandardisedDesign) and isinstance(smooth.X.X, AbstractDesign):
+        return "it would need the standardised sparse matrix filled; give X itself, with one penalty a feature"
+    sparse = isinstance(smooth.X, AbstractDesign) and not isinstance(smooth.X, StandardisedDesign)
+    if smooth.sample_weight is not None and type(smooth) is LeastSquares and smooth.fit_intercept and sparse:
+        return "sample weights with an intercept would need the sparse matrix filled"
+    return None
+
+
+def _plain(problem: Any) -> PlainProblem:
+    """Sample weights and, for a dense matrix, the intercept of least squares are taken into the data."""
+    smooth, penalty = problem.smooth, problem.penalty
+    X, y, p = to_host(smooth.X).astype(np.float64), np.asarray(smooth.y, np.float64), smooth.X.shape[1]
+    sparse, logistic, intercept = scipy.sparse.issparse(X), isinstance(smooth, Logistic), smooth.fit_intercept
+    if smooth.sample_weight is not None:
+        weights = np.asarray(smooth.sample_weight, np.float64)
+        weights = weights / weights.sum()
+        if not logistic and intercept:
+            X, y, intercept = X - weights @ X, y - weights @ y, False
+        root = np.sqrt(len(y) * weights)
+        X, y = scipy.sparse.diags(root) @ X if sparse else root[:, None] * X, root * y
+    elif not logistic and intercept and not sparse:
+        X, y, intercept = X - X.mean(axis=0), y - y.mean(), False
+    X = X.tocsc() if sparse else np.asfortranarray(X)
+    groups = np.asarray(penalty.labels) if isinstance(penalty, GroupL2) else None
+    strength = penalty.alpha * penalty.weights if isinstance(penalty, GroupL2) else penalty.alpha
+    size = p if groups is None else len(penalty.weights)
+    separate = logistic and smooth.fit_intercept and np.ndim(strength) == 1
+    alpha = np.broadcast_to(np.asarray(strength, np.float64)[:-1] if separate else strength, size)
+    ridge = np.broadcast_to(penalty.ridge, p) if isinstance(penalty, ElasticNet) else np.zeros(p)
+    return PlainProblem(X, y, logistic, intercept, np.array(alpha, np.float64), np.array(ridge, np.float64), groups)

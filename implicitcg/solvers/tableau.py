@@ -1,0 +1,155 @@
+"""The tableau of a symmetric matrix swept on an active set, in product form.
+
+Sweeping a positive definite `G` on a set `A` gives the symmetric
+
+    T_AA = -G_AA^{-1},   T_BA = G_BA G_AA^{-1},   T_BB = G_BB - G_BA G_AA^{-1} G_AB,
+
+which holds all that an active-set method asks: how the active variables move, how the others' correlations follow, and
+as diagonal of `T_BB` what is left of a column beside the active ones. To sweep one more variable, or to take one back,
+is one symmetric rank-one change and one diagonal entry:
+
+    T' = T - u u^T / d - 2 e_k e_k^T,  u = T_:k + (d - 1 - T_kk) e_k      to enter (`d = T_kk`),
+    T' = T - u u^T / d + 2 e_k e_k^T,  u = T_:k + (d + 1 - T_kk) e_k      to leave.
+
+So `T = G - U^T D U + diag` with one row of `U` a change: nothing of size `G` is ever rewritten, and a column costs one
+product with the rows used so far.
+
+Source: Goodnight, A tutorial on the SWEEP operator, The American Statistician 1979.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Bool, Float, Int
+
+from ..base import fori_loop
+from ..linear.factorisation import ordered_index
+
+BLOCK = 64  # rows solved at once
+WIDE = 512  # rows combined at once
+
+
+class Tableau(NamedTuple):
+    """`T = G - U^T diag(inverse) U + diag(diagonal)`, with the first `used` of the `e` rows of `U` filled."""
+
+    rows: Float[Array, "e c"]
+    inverse: Float[Array, " e"]
+    variable: Int[Array, " e"]
+    used: Int[Array, ""]
+    diagonal: Float[Array, " c"]
+
+    @classmethod
+    def swept(cls, gram: Float[Array, "c c"], active: Bool[Array, " c"], *, room: int, capacity: int) -> Tableau:
+        """The tableau of `gram` swept on `active`, at most `room` variables, with `capacity` rows.
+
+        With `L L^T = G_AA`, its rows are `diag(L) L^{-1} (G_A - I_A)`.
+        """
+        size, dtype = gram.shape[0], gram.dtype
+        index = ordered_index(active, jnp.zeros_like(active), room)
+        count = jnp.minimum(active.sum(), room).astype(jnp.int32)
+        inside = jnp.arange(room, dtype=jnp.int32) < count
+        part = jnp.where(inside[:, None], gram[index], 0)
+        block = jnp.where(inside[None, :], part[:, index], 0) + jnp.diag(jnp.where(inside, 0, 1).astype(dtype))
+        cholesky = jnp.linalg.cholesky(block, symmetrize_input=False)
+        identity = (index[:, None] == jnp.arange(size, dtype=jnp.int32)[None, :]) & inside[:, None]
+        pivots = jnp.where(inside, jnp.diagonal(cholesky), 1)
+        rows = solve_triangular(cholesky, part - identity.astype(dtype), lower=True) * pivots[:, None]
+        spare = capacity - room
+        return cls(
+            jnp.pad(rows, ((0, spare), (0, 0))),
+            jnp.pad(jnp.where(inside, 1 / jnp.square(pivots), 0), (0, spare)),
+            jnp.pad(index, (0, spare)),
+            count,
+            jnp.where(active, -2, 0).astype(dtype),
+        )
+
+    def column(self, gram: Float[Array, "c c"], k: Int[Array, ""]) -> tuple[Float[Array, " c"], Float[Array, ""]]:
+        """`T_:k` but for its entry `k`, which still lacks the diagonal, and the entry `T_kk`."""
+        column = gram[k] - self._combined(self.rows[:, k] * self.inverse)
+        return column, column[k] + self.diagonal[k]
+
+    def _combined(self, weights: Float[Array, " e"]) -> Float[Array, " c"]:
+        """`weights @ U`; of many rows, only over blocks of those in use."""
+        e, c = self.rows.shape
+        if e <= 2 * WIDE:
+            return weights @ self.rows
+
+        def block(i: Array, total: Array) -> Array:
+            start = jnp.minimum(i * WIDE, e - WIDE)
+            again = jnp.arange(WIDE, dtype=jnp.int32) + start < i * WIDE  # the last block overlaps the one before
+            part = jnp.where(again, 0, lax.dynamic_slice(weights, (start,), (WIDE,)))
+            return total + part @ lax.dynamic_slice(self.rows, (start, jnp.zeros_like(start)), (WIDE, c))
+
+        blocks = (self.used + WIDE - 1) // WIDE
+        return fori_loop(jnp.zeros_like(blocks), blocks, block, jnp.zeros(c, weights.dtype))
+
+    def product(self, gram: Float[Array, "c c"], v: Float[Array, " c"]) -> Float[Array, " c"]:
+        """`T v`."""
+        return gram @ v - (self.inverse * (self.rows @ v)) @ self.rows + self.diagonal * v
+
+    def sweep(
+        self,
+        k: Int[Array, ""],
+        column: Float[Array, " c"],
+        pivot: Float[Array, ""],
+        leaving: Bool[Array, ""],
+        when: Bool[Array, ""],
+    ) -> Tableau:
+        """Swept on `k`, or back; unchanged unless `when`."""
+        turn = jnp.where(leaving, 1, -1).astype(column.dtype)
+        row = column.at[k].set(pivot + turn)
+        at = self.used
+        return Tableau(
+            self.rows.at[at].set(jnp.where(when, row, self.rows[at])),
+            self.inverse.at[at].set(jnp.where(when, 1 / pivot, 0)),
+            self.variable.at[at].set(k),
+            at + when.astype(jnp.int32),
+            self.diagonal.at[k].add(jnp.where(when, 2 * turn, 0)),
+        )
+
+    def unless(self, undone: Bool[Array, ""], swept: Tableau) -> Tableau:
+        """`swept`, which was swept on from here, or this one where that is `undone`. Rows not used do not matter."""
+        inverse = jnp.where(undone & (jnp.arange(len(self.inverse), dtype=jnp.int32) >= self.used), 0, swept.inverse)
+        return swept._replace(
+            inverse=inverse,
+            used=jnp.where(undone, self.used, swept.used),
+            diagonal=jnp.where(undone, self.diagonal, swept.diagonal),
+        )
+
+    def extend(self, cross: Float[Array, "c k"], at: Int[Array, ""]) -> Tableau:
+        """With `k` new variables at `at`, whose block with all variables is `cross = G_:new`.
+
+        Row by row `U_e,new = G_{k_e},new - sum_{i < e} D_i U_i,{k_e} U_i,new`: a triangular system, by blocks.
+        """
+        used = jnp.arange(len(self.inverse), dtype=jnp.int32) < self.used
+        new = _forward_substitution(self, jnp.where(used[:, None], cross[self.variable], 0))
+        return self._replace(rows=lax.dynamic_update_slice(self.rows, new, (jnp.zeros_like(at), at)))
+
+
+def _forward_substitution(tableau: Tableau, right: Float[Array, "e k"]) -> Float[Array, "e k"]:
+    """`(I + M)^{-1} right` with the strict lower triangle `M_{e,i} = D_i U_i,{k_e}`, by blocks of the rows in use."""
+    e, k = right.shape
+    spare = -e % BLOCK
+    rows = jnp.pad(tableau.rows, ((0, spare), (0, 0)))
+    inverse = jnp.pad(tableau.inverse, (0, spare))
+    variable = jnp.pad(tableau.variable, (0, spare))
+    right = jnp.pad(right, ((0, spare), (0, 0)))
+    position = jnp.arange(e + spare, dtype=jnp.int32)
+
+    def block(i: Array, right: Array) -> Array:
+        start = i * BLOCK
+        zero = jnp.zeros_like(start)
+        own = lax.dynamic_slice(inverse, (start,), (BLOCK,))[:, None]
+        columns = (own * lax.dynamic_slice(rows, (start, zero), (BLOCK, rows.shape[1]))[:, variable]).T
+        corner = lax.dynamic_slice(columns, (start, zero), (BLOCK, BLOCK))
+        solved = lax.dynamic_slice(right, (start, zero), (BLOCK, k))
+        solved = solve_triangular(corner, solved, lower=True, unit_diagonal=True)
+        below = (position >= start + BLOCK)[:, None]
+        return lax.dynamic_update_slice(right - jnp.where(below, columns @ solved, 0), solved, (start, zero))
+
+    blocks = (tableau.used + BLOCK - 1) // BLOCK
+    return fori_loop(jnp.zeros_like(blocks), blocks, block, right)[:e]
