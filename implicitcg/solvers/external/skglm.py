@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -45,7 +46,8 @@ class Skglm(AbstractLibrary):
     def fit(self, plain: PlainProblem, gap: float) -> tuple[np.ndarray, float]:
         """See `AbstractLibrary.fit`."""
         self.load()
-        from skglm import datafits, penalties, solvers
+        parts = ("datafits", "penalties", "solvers")
+        datafits, penalties, solvers = (importlib.import_module(f"skglm.{part}") for part in parts)
 
         n = len(plain.y)
         # skglm stops on the violation of optimality, of the size of a gradient: a hundredth of the gap's root, in the
@@ -66,19 +68,18 @@ class Skglm(AbstractLibrary):
             penalty = _penalty(penalties, plain)
             solver = solvers.ProxNewton(**options) if plain.logistic else solvers.AndersonCD(**options)
         if plain.logistic and plain.fit_intercept:
-            return self._logistic_with_intercept(plain, solver, loss)
+            return _logistic_with_intercept(plain, solver, loss, penalties.L1(1.0))
         found: Any = solver.solve(plain.X, plain.y, loss, penalty)
         w = found[0]
         return (w[:-1], float(w[-1])) if plain.fit_intercept else (w, 0.0)
 
-    def _logistic_with_intercept(self, plain: PlainProblem, solver: Any, loss: Any) -> tuple[np.ndarray, float]:
-        """In scaled columns: skglm 0.5 evaluates a weighted penalty on the intercept, too, and fails on its shape."""
-        from skglm import penalties
 
-        require_positive(plain.alpha, "skglm")
-        found: Any = solver.solve(plain.per_column(plain.alpha).X, plain.y, loss, penalties.L1(1.0))
-        w = found[0]
-        return w[:-1] / plain.alpha, float(w[-1])
+def _logistic_with_intercept(plain: PlainProblem, solver: Any, loss: Any, penalty: Any) -> tuple[np.ndarray, float]:
+    """In scaled columns: skglm 0.5 evaluates a weighted penalty on the intercept, too, and fails on its shape."""
+    require_positive(plain.alpha, "skglm")
+    found: Any = solver.solve(plain.per_column(plain.alpha).X, plain.y, loss, penalty)
+    w = found[0]
+    return w[:-1] / plain.alpha, float(w[-1])
 
 
 def _penalty(penalties: Any, plain: PlainProblem) -> Any:
