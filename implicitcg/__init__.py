@@ -23,6 +23,7 @@ from .nonsmooth import KinkReport as KinkReport
 from .nonsmooth import conservative_jacobian as conservative_jacobian
 from .nonsmooth import kinks as kinks
 from .problems import composite as composite
+from .problems import conic as conic
 from .problems import elastic_net as elastic_net
 from .problems import fixed_point as fixed_point
 from .problems import group_lasso as group_lasso

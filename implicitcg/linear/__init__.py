@@ -8,5 +8,9 @@ from .factorisation import BucketedFactor as BucketedFactor
 from .factorisation import FaceFactor as FaceFactor
 from .factorisation import bucketed_factorise as bucketed_factorise
 from .factorisation import factorise as factorise
+from .matrix import AbstractMatrix as AbstractMatrix
+from .matrix import DenseMatrix as DenseMatrix
+from .matrix import SparseMatrix as SparseMatrix
+from .matrix import problem_matrix as problem_matrix
 from .sparse_design import SparseDesign as SparseDesign
 from .standardised_design import StandardisedDesign as StandardisedDesign

@@ -2,6 +2,8 @@
 
 from .composite import Composite as Composite
 from .composite import composite as composite
+from .conic import Conic as Conic
+from .conic import conic as conic
 from .fixed_point import FixedPoint as FixedPoint
 from .fixed_point import Root as Root
 from .fixed_point import fixed_point as fixed_point

@@ -1,6 +1,7 @@
 """Solvers outside JAX, by callback. A library is imported when its solver is first used."""
 
 from .celer import Celer as Celer
+from .clarabel import Clarabel as Clarabel
 from .host import HostSolver as HostSolver
 from .scikit_learn import ScikitLearn as ScikitLearn
 from .skglm import Skglm as Skglm

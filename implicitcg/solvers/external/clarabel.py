@@ -1,0 +1,106 @@
+"""Clarabel, by callback."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import numpy as np
+import scipy.sparse
+
+from ...penalties.cones import PSD, AbstractCone, Dual, Exponential, Free, Nonnegative, Power, SecondOrder, Zero
+from .conic_library import (
+    CONVERGED,
+    INFEASIBLE,
+    NOT_CONVERGED,
+    UNBOUNDED,
+    AbstractConicLibrary,
+    ConePoint,
+    ConeProgram,
+)
+
+
+class Clarabel(AbstractConicLibrary):
+    """Clarabel's interior point method for cone programs with quadratic objectives, the default of `icg.conic`.
+
+    Args:
+        tolerance: for the residuals and the duality gap, absolute and relative; `None` means 1e-8.
+        max_steps: interior point iterations at the most.
+        options: further settings of `clarabel.DefaultSettings`, as pairs `(name, value)`.
+
+    Raises:
+        ImportError: clarabel is not installed. TypeError: a cone it does not know.
+
+    Example:
+        >>> import jax.numpy as jnp, implicitcg as icg
+        >>> problem = icg.conic(None, [1.0], [[-1.0]], [-2.0], icg.cones.Nonnegative(1))
+        >>> icg.solve(problem, icg.solvers.external.Clarabel(tolerance=1e-6)).value
+        Array([2.], dtype=float32)
+
+    Source: Goulart, Chen, Clarabel: an interior-point solver for conic programs with quadratic objectives, 2024.
+    """
+
+    tolerance: float | None = eqx.field(static=True, default=None)
+    max_steps: int = eqx.field(static=True, default=200)
+    options: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
+    package: ClassVar[str] = "clarabel"
+
+    def refusal(self, cone: AbstractCone) -> str | None:
+        """See `AbstractConicLibrary.refusal`."""
+        if type(cone) in (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power):
+            return None
+        return f"Clarabel has no {described(cone)}"
+
+    def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
+        """See `AbstractConicLibrary.minimise`."""
+        clarabel = self.load()
+        settings = clarabel.DefaultSettings()
+        settings.verbose, settings.max_iter = False, self.max_steps
+        settings.presolve_enable = False  # it drops rows with large right-hand sides, whatever their multipliers
+        for name in ("tol_gap_abs", "tol_gap_rel", "tol_feas"):
+            setattr(settings, name, tolerance)
+        for name, value in self.options:
+            setattr(settings, name, value)
+        n = program.q.shape[0]
+        P = scipy.sparse.csc_array((n, n)) if program.P is None else scipy.sparse.triu(program.P, format="csc")
+        cones = [_translated(cone, clarabel) for cone in program.cones]
+        solver = clarabel.DefaultSolver(_plain(P), program.q, _plain(program.A), program.b, cones, settings)
+        found = solver.solve()
+        x, s, y = (np.asarray(part) for part in (found.x, found.s, found.z))
+        return ConePoint(x, s, y, _VERDICTS.get(str(found.status), NOT_CONVERGED), found.iterations)
+
+
+_VERDICTS = {
+    "Solved": CONVERGED,
+    "AlmostSolved": CONVERGED,  # the residual is judged afterwards
+    "PrimalInfeasible": INFEASIBLE,
+    "AlmostPrimalInfeasible": INFEASIBLE,
+    "DualInfeasible": UNBOUNDED,
+    "AlmostDualInfeasible": UNBOUNDED,
+}
+
+
+def described(cone: AbstractCone) -> str:
+    """The name of a cone, and what to write instead."""
+    if isinstance(cone, Free):
+        return "`Free` cone; a row without constraint can be left out"
+    if isinstance(cone, Dual):
+        return f"dual of a `{type(cone.cone).__name__}` cone; write the constraint with the cone itself"
+    return f"`{type(cone).__name__}` cone"
+
+
+def _plain(matrix: Any) -> scipy.sparse.csc_matrix:
+    return scipy.sparse.csc_matrix(matrix)
+
+
+def _translated(cone: Any, clarabel: Any) -> Any:
+    kind, d = type(cone), cone.dimension
+    if kind is Zero:
+        return clarabel.ZeroConeT(d)
+    if kind is Nonnegative or d == 1:
+        return clarabel.NonnegativeConeT(d)
+    if kind is SecondOrder:
+        return clarabel.SecondOrderConeT(d)
+    if kind is PSD:
+        return clarabel.PSDTriangleConeT(cone.order)
+    return clarabel.ExponentialConeT() if kind is Exponential else clarabel.PowerConeT(float(cone.a))
