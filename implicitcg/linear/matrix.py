@@ -54,7 +54,8 @@ class DenseMatrix(AbstractMatrix):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.entries.shape
+        m, n = self.entries.shape
+        return m, n
 
     @property
     def dtype(self) -> Any:

@@ -103,8 +103,9 @@ def conic(
 
     Example:
         >>> import jax.numpy as jnp, implicitcg as icg
-        >>> nearest = lambda u: icg.solve(icg.conic(jnp.eye(3), -u, -jnp.eye(3), jnp.zeros(3), icg.cones.SecondOrder(3)))
-        >>> nearest(jnp.array([1.0, 3.0, 4.0])).value.round(4)
+        >>> u = jnp.array([1.0, 3.0, 4.0])  # its projection on the second-order cone
+        >>> nearest = icg.conic(jnp.eye(3), -u, -jnp.eye(3), jnp.zeros(3), icg.cones.SecondOrder(3))
+        >>> icg.solve(nearest).value.round(4)
         Array([3. , 1.8, 2.4], dtype=float32)
 
     Source: Goulart, Chen, 2024, for the form; Bolte, Pauwels, Silveti-Falls, 2024, for the derivative.
