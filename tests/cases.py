@@ -116,7 +116,15 @@ CASES = [
         "fixed point of a ReLU layer",
         lambda t: icg.fixed_point(lambda z, t: {"z": jax.nn.relu(t["W"] @ z["z"] + t["U"])}, t),
         {"W": jnp.asarray(_W), "U": jnp.asarray(_U)},
-        adjoints=general_adjoints,
+        solvers=(
+            icg.solvers.FixedPointIteration(damping=0.7),
+            icg.solvers.Anderson(),
+            icg.solvers.Broyden(),
+            icg.solvers.NewtonKrylov(),
+            icg.solvers.Measured(),
+            icg.solvers.Polished(icg.solvers.Anderson(tolerance=1e-4)),
+        ),
+        adjoints=(*general_adjoints, icg.adjoints.Anderson(), icg.adjoints.Measured()),
         init={"z": np.zeros(4)},
         singular=lambda t: icg.fixed_point(lambda z, t: {"z": z["z"] + 0.0 * t["U"]}, t),
     ),
@@ -192,6 +200,27 @@ CASES += [
         },
         adjoints=general_adjoints,
         singular=lambda t: icg.qp(t["P"], t["q"], jnp.concatenate([t["A"], t["A"]]), jnp.tile(t["b"], 2)),
+    ),
+]
+
+_M = np.random.default_rng(11).standard_normal((4, 4))
+_monotone = 0.8 * np.eye(4) - _M.T @ _M + 2 * (_M - _M.T)  # of norm 8: no contraction
+splittings = (icg.solvers.ForwardBackward(), icg.solvers.Newton(), icg.solvers.NewtonKrylov())
+
+CASES += [
+    Case(
+        "monotone layer",
+        lambda t: icg.affine_equilibrium(t["W"], t["b"]),
+        {"W": jnp.asarray(_monotone), "b": jnp.asarray([1.0, -2.0, 1.5, 0.5])},
+        solvers=(*splittings, icg.solvers.Polished(icg.solvers.PeacemanRachford(tolerance=1e-4))),
+        adjoints=(*general_adjoints, icg.adjoints.PeacemanRachford(), icg.adjoints.Measured()),
+    ),
+    Case(
+        "monotone layer with a soft threshold as its activation",
+        lambda t: icg.affine_equilibrium(
+            _like(_monotone, t["b"]), t["b"], icg.penalties.Prox(icg.penalties.L1(t["alpha"]))
+        ),
+        {"alpha": jnp.asarray(0.3), "b": jnp.asarray([1.0, -2.0, 1.5, 0.5])},
     ),
 ]
 

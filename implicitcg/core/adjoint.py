@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -19,12 +19,15 @@ from jax.scipy.linalg import lu_solve
 
 from ..base import Status, error_if
 from ..linear import Coordinates, factorise
-from ..linear.solves import as_matrix, conjugate_gradient, gmres, lu, minimum_norm
+from ..linear.krylov import gmres
+from ..linear.solves import as_matrix, conjugate_gradient, lu, minimum_norm
 from .problem import Linearisation
 
 
 class AbstractAdjoint(eqx.Module):
-    """Solves `B dz = rhs` for a linearisation, differentiably in `rhs` and in `B`."""
+    """Solves `B dz = rhs` for a linearisation, differentiably in `rhs` and in `B`, unless it is `biased`."""
+
+    biased: ClassVar[bool] = False
 
     @abc.abstractmethod
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
@@ -32,7 +35,7 @@ class AbstractAdjoint(eqx.Module):
 
 
 class Automatic(AbstractAdjoint):
-    """`Direct` where the space is small or a factor is at hand; else what is matrix-free.
+    """`Direct` where the space is small or a factor is at hand, `PeacemanRachford` for layers; else matrix-free.
 
     A face that has outgrown the capacities of the factor is left to `ConjugateGradient`, decided when the program runs;
     spaces above `dense_limit` without a factor are left to `GMRES`.
@@ -42,6 +45,10 @@ class Automatic(AbstractAdjoint):
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
         """See `AbstractAdjoint.solve`."""
+        from .equilibrium_adjoints import PeacemanRachford  # which builds on this module
+
+        if linearisation.splitting is not None:
+            return PeacemanRachford().solve(linearisation, rhs, throw=throw)
         dimension = ravel_pytree(rhs)[0].shape[0]
         if linearisation.factor is not None:
             matrix_free = ConjugateGradient() if linearisation.symmetric else None
@@ -96,32 +103,36 @@ class ConjugateGradient(AbstractAdjoint):
             )
 
         def solve(matvec: Any, b: Array) -> Array:
-            return _judged(*self.iterate(matvec, b, linearisation.diagonal), Status.adjoint_failed, throw)
+            return judged(*self.iterate(matvec, b, linearisation.diagonal), Status.adjoint_failed, throw)
 
-        return _linear_solve(linearisation, rhs, solve, solve)
+        return linear_solve(linearisation, rhs, solve, solve)
 
     def iterate(self, matvec: Any, b: Array, diagonal: Array | None) -> tuple[Array, Array]:
         """The solution and whether its residual is small enough."""
-        found = conjugate_gradient(matvec, b, _tolerance(self.tolerance, b), self.max_steps, diagonal)
+        found = conjugate_gradient(matvec, b, relative_tolerance(self.tolerance, b), self.max_steps, diagonal)
         if self.report is not None:
             jax.debug.callback(self.report, found.residual, found.steps)
         return found.x, found.ok
 
 
 class GMRES(AbstractAdjoint):
-    """Restarted GMRES, matrix-free, for general systems; `tolerance` as in `ConjugateGradient`."""
+    """GMRES over the last `memory` directions, matrix-free, for general systems; the rest as in `ConjugateGradient`."""
 
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=1_000)
+    memory: int = eqx.field(static=True, default=50)
+    report: Callable[[Any, Any], None] | None = eqx.field(static=True, default=None)
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
         """See `AbstractAdjoint.solve`."""
 
         def solve(matvec: Any, b: Array) -> Array:
-            x, ok = gmres(matvec, b, _tolerance(self.tolerance, b), self.max_steps)
-            return _judged(x, ok, Status.adjoint_failed, throw)
+            found = gmres(matvec, b, relative_tolerance(self.tolerance, b), self.max_steps, self.memory)
+            if self.report is not None:
+                jax.debug.callback(self.report, found.residual, found.steps)
+            return judged(found.x, found.ok, Status.adjoint_failed, throw)
 
-        return _linear_solve(linearisation, rhs, solve, solve)
+        return linear_solve(linearisation, rhs, solve, solve)
 
 
 class MinimumNorm(AbstractAdjoint):
@@ -142,15 +153,17 @@ class MinimumNorm(AbstractAdjoint):
         return unravel(minimum_norm(matrix, flat))
 
 
-def _tolerance(tolerance: float | None, b: Array) -> float:
+def relative_tolerance(tolerance: float | None, b: Array) -> float:
+    """The tolerance, `eps^{3/4}` of the dtype for `None`."""
     return float(jnp.finfo(b.dtype).eps) ** 0.75 if tolerance is None else tolerance
 
 
-def _judged(x: Array, ok: Array, status: Status, throw: bool) -> Array:
+def judged(x: Array, ok: Array, status: Status, throw: bool) -> Array:
+    """`x`; where it is not `ok` an error if `throw`, else NaN."""
     return error_if(x, ~ok, status) if throw else jnp.where(ok, x, jnp.nan)
 
 
-def _linear_solve(linearisation: Linearisation, rhs: Any, solve: Any, transpose_solve: Any) -> Any:
+def linear_solve(linearisation: Linearisation, rhs: Any, solve: Any, transpose_solve: Any) -> Any:
     """`lax.custom_linear_solve` on flat vectors: transposable, and differentiable in the operator too."""
     flat, unravel = ravel_pytree(rhs)
 
@@ -201,9 +214,9 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool, othe
         x, ok = lax.cond(
             fits, lambda b: (direct(matvec, b), jnp.asarray(True)), lambda b: iterate(matvec, b, diagonal), b
         )
-        return _judged(x, ok, Status.adjoint_failed, throw)
+        return judged(x, ok, Status.adjoint_failed, throw)
 
-    return _linear_solve(linearisation, rhs, solve, solve)
+    return linear_solve(linearisation, rhs, solve, solve)
 
 
 def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:
@@ -219,4 +232,4 @@ def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:
     def solver(trans: int) -> Any:
         return lambda _matvec, b: jnp.where(ok, lu_solve(factors, b, trans=trans), jnp.nan)
 
-    return _linear_solve(linearisation, rhs, solver(0), solver(1))
+    return linear_solve(linearisation, rhs, solver(0), solver(1))

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
 from ..base.checks import matching_structure
-from ..linear import AbstractFace, BucketedFactor, Everything
+from ..linear import AbstractFace, BucketedFactor, Everything, Splitting
 from .certificate import Certificate
 from .vertices import vertex_certificate
 
@@ -33,6 +33,7 @@ class Linearisation(eqx.Module, Generic[Z]):
     default selection, and `factor_applies` says whether that is the selection at hand. `block(index)`, where given, is
     `B[index][:, index]` for a small set of coordinates, and `capacities` are the static sizes it may be asked for.
     `diagonal`, where given, is positive and about that of `B`: it scales the unknowns for iterative solvers.
+    `splitting`, where given, says that `B = I - diag(d) W` for a layer, which `PeacemanRachford` makes use of.
     """
 
     apply: Callable[[Z], Z]
@@ -45,6 +46,7 @@ class Linearisation(eqx.Module, Generic[Z]):
     block: Callable[[Array], Array] | None = None
     capacities: tuple[int, ...] = eqx.field(static=True, default=())
     diagonal: Array | None = None
+    splitting: Splitting | None = None
 
 
 class AbstractProblem(eqx.Module, Generic[Z]):

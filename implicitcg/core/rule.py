@@ -18,6 +18,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ..base import nondifferentiable
 from .adjoint import AbstractAdjoint
 from .problem import AbstractProblem, AbstractSolver, Found
 
@@ -41,7 +42,15 @@ def _implicit_root_jvp(
     still = jax.tree.map(lambda _: None, found)
     if not jax.tree.leaves(problem_tangent):
         return found, still
-    linearisation = problem.linearise(found.z, found.memory)
+    at, z = problem, found.z
+    if adjoint.biased:
+        at, z = nondifferentiable(
+            (problem, z),
+            "A derivative of a derivative was asked of a biased adjoint "
+            f"({type(adjoint).__name__}), and would be no Hessian. Use an exact one, such as "
+            "`icg.adjoints.Automatic()`, for second derivatives.",
+        )
+    linearisation = at.linearise(z, found.memory)
     rhs = jax.tree.map(jnp.negative, linearisation.push(problem_tangent))
     dz = adjoint.solve(linearisation, rhs, throw=throw)
     return found, eqx.tree_at(lambda f: f.z, still, dz, is_leaf=lambda leaf: leaf is None)

@@ -12,5 +12,10 @@ from .matrix import AbstractMatrix as AbstractMatrix
 from .matrix import DenseMatrix as DenseMatrix
 from .matrix import SparseMatrix as SparseMatrix
 from .matrix import problem_matrix as problem_matrix
+from .monotone import AbstractSquareMap as AbstractSquareMap
+from .monotone import CircularMap as CircularMap
+from .monotone import DenseMap as DenseMap
+from .monotone import Splitting as Splitting
+from .monotone import circular_spectrum as circular_spectrum
 from .sparse_design import SparseDesign as SparseDesign
 from .standardised_design import StandardisedDesign as StandardisedDesign

@@ -124,15 +124,3 @@ def conjugate_gradient(
 def _relative_residual(matvec: Matvec, x: Float[Array, " d"], rhs: Float[Array, " d"]) -> Float[Array, ""]:
     size = jnp.linalg.norm(rhs)
     return jnp.linalg.norm(matvec(x) - rhs) / jnp.where(size > 0, size, 1)
-
-
-def gmres(
-    matvec: Matvec, rhs: Float[Array, " d"], tolerance: float, max_steps: int
-) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
-    """Restarted GMRES for a general map, to `||B x - b|| <= tolerance ||b||`, judged on the true residual."""
-    dimension = rhs.shape[0]
-    restart = min(dimension, 50)
-    x, _ = jax.scipy.sparse.linalg.gmres(
-        matvec, rhs, tol=tolerance, atol=0.0, restart=restart, maxiter=max(1, -(-max_steps // restart))
-    )
-    return x, jnp.linalg.norm(matvec(x) - rhs) <= 10 * tolerance * jnp.linalg.norm(rhs) + jnp.finfo(rhs.dtype).tiny

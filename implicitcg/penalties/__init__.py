@@ -1,5 +1,9 @@
 """Penalties, sets and smooth losses: the closed-form pieces that problems are composed of."""
 
+from .activation import AbstractActivation as AbstractActivation
+from .activation import Entrywise as Entrywise
+from .activation import Prox as Prox
+from .activation import ReLU as ReLU
 from .boxed_l1 import BoxedL1 as BoxedL1
 from .cones import PSD as PSD
 from .cones import AbstractCone as AbstractCone

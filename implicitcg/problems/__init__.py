@@ -1,5 +1,7 @@
 """Problems: the equations, and the named models built of them."""
 
+from .affine_equilibrium import AffineEquilibrium as AffineEquilibrium
+from .affine_equilibrium import affine_equilibrium as affine_equilibrium
 from .composite import Composite as Composite
 from .composite import composite as composite
 from .conic import Conic as Conic

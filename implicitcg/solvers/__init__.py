@@ -2,8 +2,16 @@
 
 from . import external as external
 from .active_set import ActiveSet as ActiveSet
+from .anderson import Anderson as Anderson
+from .broyden import Broyden as Broyden
+from .fixed_point_iteration import FixedPointIteration as FixedPointIteration
+from .forward_backward import ForwardBackward as ForwardBackward
 from .interior_point import InteriorPoint as InteriorPoint
+from .measured import Measured as Measured
 from .newton import Newton as Newton
+from .newton_krylov import NewtonKrylov as NewtonKrylov
+from .peaceman_rachford import PeacemanRachford as PeacemanRachford
+from .polished import Polished as Polished
 from .proximal_gradient import ProximalGradient as ProximalGradient
 from .quadratic_loss import QuadraticLoss as QuadraticLoss
 from .quadratic_loss import gap_tolerance as gap_tolerance

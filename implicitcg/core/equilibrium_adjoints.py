@@ -1,0 +1,181 @@
+"""Exact adjoints that iterate: the methods of equilibria, run on the linear system of the derivative.
+
+For a layer `z = f(z)` the system is `(I - J) dz = rhs`, and in reverse mode its transpose; both are equilibria of an
+affine map, so what found `z` finds them as well. None returns a number for a system that it could not solve, and
+`report` is told the residual of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..base import Status
+from ..linear import Splitting
+from ..linear.anderson import AndersonMixing
+from ..linear.iteration import Damped, iterate, norm
+from ..linear.krylov import gmres
+from ..linear.peaceman_rachford import default_step, linear_equilibrium
+from ..linear.solves import Iterated
+from .adjoint import AbstractAdjoint, judged, linear_solve, relative_tolerance
+from .problem import Linearisation
+
+Report = Callable[[Any, Any], None]
+
+
+def _solved(linearisation: Linearisation, rhs: Any, throw: bool, report: Report | None, forward: Any, back: Any) -> Any:
+    """The linear solve by `forward(matvec, b)`, transposed by `back(matvec, b)`, both giving an `Iterated`."""
+
+    def judge(solver: Any) -> Any:
+        def solve(matvec: Any, b: Array) -> Array:
+            found = solver(matvec, b)
+            if report is not None:
+                jax.debug.callback(report, found.residual, found.steps)
+            return judged(found.x, found.ok, Status.adjoint_failed, throw)
+
+        return solve
+
+    return linear_solve(linearisation, rhs, judge(forward), judge(back))
+
+
+def _affine(matvec: Callable[[Array], Array], b: Array) -> tuple[Callable[[Array], tuple[Array, Array, Array]], Array]:
+    """`v -> (B v - b, ||B v - b||, ||b||)`, and a start."""
+    size = norm(b)
+    scale = jnp.where(size > 0, size, 1)
+
+    def evaluate(v: Array) -> tuple[Array, Array, Array]:
+        F = matvec(v) - b
+        return F, norm(F), scale
+
+    return evaluate, b
+
+
+class Anderson(AbstractAdjoint):
+    """Anderson acceleration of `v <- v - (B v - b)`, for layers on which the forward iteration works.
+
+    Args:
+        tolerance: bounds the relative residual; `None` takes `eps^{3/4}` of the dtype. Above ten times that the
+            derivative is refused.
+        memory: differences kept.
+        max_steps: products with `B` or its transpose at the most.
+        report: called with the relative residual and the steps of every system solved, also from compiled programs.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, implicitcg as icg
+        >>> layer = icg.fixed_point(lambda z, t: jnp.tanh(z) / 2 + t, 1.0)
+        >>> float(jax.grad(lambda t: icg.solve(
+        ...     icg.fixed_point(lambda z, t: jnp.abs(z) / 2 + t, t), adjoint=icg.adjoints.Anderson()).value)(1.0))
+        2.0
+    """
+
+    tolerance: float | None = eqx.field(static=True, default=None)
+    memory: int = eqx.field(static=True, default=5)
+    max_steps: int = eqx.field(static=True, default=500)
+    report: Report | None = eqx.field(static=True, default=None)
+
+    def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
+        """See `AbstractAdjoint.solve`."""
+
+        def run(matvec: Any, b: Array) -> Iterated:
+            tolerance = relative_tolerance(self.tolerance, b)
+            evaluate, start = _affine(matvec, b)
+            reached = iterate(evaluate, start, AndersonMixing(self.memory), tolerance, self.max_steps)
+            return Iterated(reached.point, reached.size <= 10 * tolerance, reached.steps, reached.size)
+
+        return _solved(linearisation, rhs, throw, self.report, run, run)
+
+
+class Measured(AbstractAdjoint):
+    """The cheapest iteration that the measured contraction rate allows: plain, else Anderson's, else GMRES.
+
+    Each takes over where the one before it stopped; in a batch only the systems that need it go on. Arguments are those
+    of `Anderson`; `fast` is the rate up to which the plain iteration is kept.
+    """
+
+    tolerance: float | None = eqx.field(static=True, default=None)
+    memory: int = eqx.field(static=True, default=5)
+    max_steps: int = eqx.field(static=True, default=500)
+    fast: float = eqx.field(static=True, default=0.6)
+    report: Report | None = eqx.field(static=True, default=None)
+
+    def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
+        """See `AbstractAdjoint.solve`."""
+
+        def run(matvec: Any, b: Array) -> Iterated:
+            tolerance = relative_tolerance(self.tolerance, b)
+            evaluate, start = _affine(matvec, b)
+            plain = iterate(
+                evaluate,
+                start,
+                Damped(),
+                tolerance,
+                self.max_steps,
+                worth=lambda steps, rate: (steps < 4) | (rate < self.fast),
+            )
+            mixing, budget = AndersonMixing(self.memory), jnp.minimum(self.max_steps, 60)
+            mixed = iterate(evaluate, plain.point, mixing, tolerance, budget)
+            left = b - matvec(mixed.point)
+            size = norm(b)
+            finished = mixed.size <= tolerance
+            # a zero right-hand side ends the last resort at once, also in a batch
+            left = jnp.where(finished, 0, left)
+            part = norm(left)
+            relative = tolerance * size / jnp.where(part > 0, part, 1)
+            last = gmres(matvec, left, relative, self.max_steps)
+            x = mixed.point + last.x
+            residual = norm(matvec(x) - b) / jnp.where(size > 0, size, 1)
+            steps = plain.steps + mixed.steps + last.steps
+            return Iterated(x, residual <= 10 * tolerance, steps, residual)
+
+        return _solved(linearisation, rhs, throw, self.report, run, run)
+
+
+class PeacemanRachford(AbstractAdjoint):
+    """Peaceman-Rachford splitting of `B = I - D W`, and of its transpose, for layers with a monotone `W`.
+
+    The resolvent that the solver of the same name made is used again. Arguments are those of `Anderson`.
+
+    Source: Winston, Kolter, Monotone operator equilibrium networks, NeurIPS 2020.
+    """
+
+    tolerance: float | None = eqx.field(static=True, default=None)
+    max_steps: int = eqx.field(static=True, default=2000)
+    report: Report | None = eqx.field(static=True, default=None)
+
+    def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
+        """See `AbstractAdjoint.solve`."""
+        if linearisation.splitting is None:
+            raise ValueError(
+                "PeacemanRachford solves the linear systems of layers z = s(W z + b) with an activation that acts "
+                "entry by entry (icg.affine_equilibrium, icg.deq.MonotoneDEQ), and this problem is not one. Use "
+                "`icg.adjoints.Measured()` or `icg.adjoints.GMRES()`."
+            )
+        splitting = linearisation.splitting
+
+        def run(transposed: bool) -> Any:
+            return lambda matvec, b: self._run(splitting, transposed, matvec, b)
+
+        return _solved(linearisation, rhs, throw, self.report, run(False), run(True))
+
+    def _run(self, splitting: Splitting, transposed: bool, matvec: Any, b: Array) -> Iterated:
+        W, slope = splitting.map, splitting.slope
+        step = default_step(W) if splitting.step is None else splitting.step
+        V = W.resolvent(step) if splitting.resolvent is None else splitting.resolvent
+        if transposed:
+            W, V = W.transpose(), V.transpose()
+        r = b.reshape(slope.shape)
+        size = norm(b)
+        scale = jnp.where(size > 0, size, 1)
+        tolerance = relative_tolerance(self.tolerance, b)
+        inner = tolerance / jnp.maximum(W.spread(), 1)  # the residual of the system is W times that of the splitting
+        # (I - W^T D) v = r is v = W^T w + r with w = D (W^T w + r);  (I - D W) x = r is x = w + r, w = D (W w + W r)
+        bias = r if transposed else W.apply(r)
+        split = linear_equilibrium(V, step, slope, bias, inner, scale, self.max_steps)
+        x = (split.preactivation if transposed else slope * split.preactivation + r).reshape(b.shape)
+        residual = norm(matvec(x) - b) / scale
+        return Iterated(x, residual <= 10 * tolerance, split.steps, residual)

@@ -1,0 +1,84 @@
+"""Anderson acceleration: the next point is a combination of the last few, the one whose residual would be smallest."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .iteration import norm
+
+
+class AndersonMemory(NamedTuple):
+    """The last differences of points and of values, newest first, with the Gram matrix of the latter."""
+
+    points: Array  # (m, *shape)
+    values: Array  # (m, *shape)
+    gram: Array  # (m, m)
+    u: Array
+    F: Array
+    begun: Array
+
+
+class AndersonMixing(NamedTuple):
+    """`u <- u - d F - (dU - d dF) g` with `g = argmin ||F - dF g||` over the last `memory` differences.
+
+    The least-squares problem is solved by its Gram matrix, with every difference scaled to length one and a ridge
+    `ridge` times the mean of its diagonal: an absolute ridge would cripple the method once residuals are small. When
+    the residual grows by more than `restart` the memory is dropped and a plain step is made.
+    """
+
+    memory: int = 5
+    ridge: float | None = None
+    damping: float = 1.0
+    restart: float = 4.0
+
+    def empty(self, u: Array) -> AndersonMemory:
+        """No differences yet."""
+        none = jnp.zeros((self.memory, *u.shape), u.dtype)
+        gram = jnp.zeros((self.memory, self.memory), u.dtype)
+        return AndersonMemory(none, none, gram, u, jnp.zeros_like(u), jnp.asarray(False))
+
+    def advance(self, u: Array, F: Array, memory: AndersonMemory) -> tuple[Array, AndersonMemory]:
+        """One accelerated step."""
+        axes = tuple(range(1, u.ndim + 1))
+        keep = memory.begun & (norm(F) <= self.restart * norm(memory.F))
+        du, dF = (jnp.where(keep, x - old, 0) for x, old in ((u, memory.u), (F, memory.F)))
+        points, values = (
+            jnp.concatenate([new[None], jnp.where(keep, old[:-1], 0)])
+            for new, old in ((du, memory.points), (dF, memory.values))
+        )
+        row = jnp.sum(values * dF[None], axes)
+        old = jnp.where(keep, memory.gram[:-1, :-1], 0)
+        gram = jnp.concatenate([row[None], jnp.concatenate([row[1:, None], old], 1)], 0)
+        mix = self.combination(gram, jnp.sum(values * F[None], axes)).reshape(-1, *[1] * u.ndim)
+        damping = jnp.asarray(self.damping, u.dtype)
+        moved = u - damping * F - jnp.sum(mix * (points - damping * values), 0)
+        return moved, AndersonMemory(points, values, gram, u, F, jnp.asarray(True))
+
+    def combination(self, gram: Array, rhs: Array) -> Array:
+        """`argmin_g ||F - dF g||^2`, regularised relative to the Gram matrix; empty slots get 0."""
+        ridge = 100 * float(jnp.finfo(gram.dtype).eps) if self.ridge is None else self.ridge
+        diagonal = jnp.diagonal(gram)
+        scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
+        scaled = gram * scale[:, None] * scale[None, :]
+        matrix = scaled + jnp.diag(jnp.where(diagonal > 0, jnp.asarray(ridge, gram.dtype), 1))
+        return scale * _solve_definite(matrix, scale * rhs)
+
+
+def _solve_definite(matrix: Array, rhs: Array) -> Array:
+    """Cholesky of a tiny matrix written out entry by entry, so that a batch of them is a few vector operations."""
+    n = rhs.shape[0]
+    L: list[list[Array]] = [[] for _ in range(n)]
+    y: list[Array] = []
+    tiny = jnp.finfo(matrix.dtype).tiny
+    for i in range(n):
+        for j in range(i + 1):
+            entry = matrix[i, j] - sum((L[i][k] * L[j][k] for k in range(j)), start=jnp.zeros((), matrix.dtype))
+            L[i].append(entry / L[j][j] if j < i else jnp.sqrt(jnp.maximum(entry, tiny)))
+        y.append((rhs[i] - sum((L[i][k] * y[k] for k in range(i)), start=jnp.zeros((), rhs.dtype))) / L[i][i])
+    x: list[Array] = [jnp.zeros((), rhs.dtype)] * n
+    for i in reversed(range(n)):
+        x[i] = (y[i] - sum((L[k][i] * x[k] for k in range(i + 1, n)), start=jnp.zeros((), rhs.dtype))) / L[i][i]
+    return jnp.stack(x)
