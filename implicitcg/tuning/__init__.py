@@ -2,6 +2,13 @@
 
 from .criteria import CrossValidation as CrossValidation
 from .criteria import HoldOut as HoldOut
+from .degrees import Exact as Exact
+from .degrees import FiniteDifference as FiniteDifference
+from .information import AIC as AIC
+from .information import BIC as BIC
+from .information import GCV as GCV
+from .information import SURE as SURE
+from .information import LeaveOneOut as LeaveOneOut
 from .result import Curve as Curve
 from .result import Outcome as Outcome
 from .result import Stationarity as Stationarity

@@ -23,6 +23,9 @@ DEEPEST = 12  # decades at which an extension of the range ends
 SUBDIVISION = 8  # parts of a piece examined on their own when the loss is not known to be convex
 
 
+Score = Callable[[Any, Any], Any]  # of the residual sum of squares and the degrees of freedom
+
+
 class Samples(NamedTuple):
     """The losses of every fold at some strengths, and their slopes by `c`, of shape `(m, k)`."""
 
@@ -34,6 +37,7 @@ class Samples(NamedTuple):
 class ExactMinimum:
     """The global minimum over `[c_low, c_high]` and the curve around it.
 
+    `jumps` says whether the criterion is discontinuous at `c`, with its lower value there.
     `left` and `right` are the slopes by `c` below and above `c`; `c_grid` with `below`, `above` the samples at every
     knot (and subdivision) from either side, ascending.
     """
@@ -43,6 +47,7 @@ class ExactMinimum:
     left: float
     right: float
     on_kink: bool
+    jumps: bool
     c_low: float
     c_high: float
     c_empty: float
@@ -53,7 +58,7 @@ class ExactMinimum:
 
 
 def minimise(
-    paths: list[FoldPath], loss: Loss, c_range: tuple[float, float] | None, report: Callable[[int, float], None]
+    sampler: Sampler, c_range: tuple[float, float] | None, report: Callable[[int, float], None]
 ) -> ExactMinimum:
     """The minimum over `c_range`, or over a range found from the data.
 
@@ -63,8 +68,7 @@ def minimise(
     Raises:
         PathBroken: at a degenerate knot.
     """
-    sampler = Sampler(paths, loss)
-    c_empty = max(path.path.c_max for path in paths)
+    c_empty = max(path.path.c_max for path in sampler.paths)
     if c_range is not None:
         return _minimise_between(sampler, *c_range, c_empty, report)
     decades = DECADES
@@ -90,8 +94,9 @@ def _minimise_between(
         inner = (grid[:-1, None] + np.diff(grid)[:, None] * parts).ravel()
         grid = np.unique(np.concatenate([inner, grid]))
     below, above = sampler(grid, below=True), sampler(grid, below=False)
-    values = below.values.mean(axis=1)
-    if not np.isfinite(values).all():
+    # where the criterion jumps, it takes the lower of the two values: a feature that enters is still zero at its knot
+    values = np.minimum(below.values.mean(axis=1), above.values.mean(axis=1))
+    if sampler.score is None and not np.isfinite(values).all():
         bad = grid[~np.isfinite(values)]
         raise ValueError(f"The loss is not finite at {len(bad)} strengths, the first {bad[0]:.6g}; check `loss`.")
     best = int(np.argmin(values))
@@ -105,11 +110,16 @@ def _minimise_between(
             c = float(inside[lowest, 0])
             left_of, right_of = float(inside[lowest, 1]), float(inside[lowest, 2])
     report(sum(path.path.pieces for path in sampler.paths), value)
-    here = sampler(np.array([c]), below=True)
+    sides = [sampler(np.array([c]), below=below) for below in (True, False)]
+    here = min(sides, key=lambda side: float(side.values.mean()))
+    gaps = [float(side.values.mean() - here.values.mean()) for side in sides]
+    jumps = sampler.score is not None and max(gaps) > 1e-9 * abs(float(here.values.mean()))
     left = float(sampler(np.array([left_of]), below=True).slopes.mean())
     right = float(sampler(np.array([right_of]), below=False).slopes.mean())
     on_kink = bool(np.any(kinks == c)) or left_of < right_of
-    return ExactMinimum(c, here.values[0], left, right, on_kink, c_low, c_high, c_empty, kinks, grid, below, above)
+    return ExactMinimum(
+        c, here.values[0], left, right, on_kink, jumps, c_low, c_high, c_empty, kinks, grid, below, above
+    )
 
 
 def _interior_minima(sampler: Sampler, grid: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -143,10 +153,14 @@ def _interior_minima(sampler: Sampler, grid: np.ndarray, start: np.ndarray, end:
 
 
 class Sampler:
-    """The losses of all folds at many strengths, in float64, and their slopes."""
+    """The losses of all folds at many strengths, in float64, and their slopes.
 
-    def __init__(self, paths: list[FoldPath], loss: Loss):
-        self.paths, self.loss = paths, loss
+    With a `score` the criterion is that function of the residual sum of squares and the degrees of freedom, which jump
+    at knots.
+    """
+
+    def __init__(self, paths: list[FoldPath], loss: Loss, score: Score | None = None):
+        self.paths, self.loss, self.score = paths, loss, score
 
         def value_and_slope(prediction: Any, direction: Any, target: Any) -> tuple[Any, Any]:
             return jax.jvp(lambda p: loss(p, target), (prediction,), (direction,))
@@ -159,6 +173,13 @@ class Sampler:
 
     def _fold(self, path: FoldPath, c: np.ndarray, below: bool) -> tuple[np.ndarray, np.ndarray]:
         predictions, directions = path.at(c, below)
+        if self.score is not None:
+            residuals = predictions - path.target
+            total, change = np.sum(residuals**2, axis=1), 2 * np.sum(residuals * directions, axis=1)
+            with jax.enable_x64(True):  # sums in double precision deserve a score in double precision
+                by_total = jax.vmap(jax.value_and_grad(self.score))
+                values, slopes = by_total(jnp.asarray(total), jnp.asarray(path.degrees(c, below)))
+            return np.asarray(values, np.float64), np.asarray(slopes, np.float64) * change
         if self.loss is squared:
             residuals = predictions - path.target
             return np.mean(residuals**2, axis=1), 2 * np.mean(residuals * directions, axis=1)

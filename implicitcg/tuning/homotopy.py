@@ -64,6 +64,7 @@ class LassoPath:
         constant = np.linalg.norm(self.X, axis=0) <= 1e-14 * np.sqrt(len(y)) * np.abs(self.x_mean)
         self.X[:, constant] = 0.0
         self.y = y - self.y_mean
+        self.fit_intercept = fit_intercept
         self.v = np.asarray(weights, np.float64)
         self.n, self.p = X.shape
         self.b = self.X.T @ self.y / self.n

@@ -17,8 +17,10 @@ import numpy as np
 from ..linear import AbstractDesign
 from ..penalties import L1, LeastSquares
 from ..problems import Composite
-from .criteria import AbstractCriterion
+from .criteria import CrossValidation, HoldOut
+from .degrees import Exact
 from .homotopy import Knot, LassoPath
+from .information import AbstractInformation, LeaveOneOut
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class FoldPath:
         self.c = np.empty(0)
         self.predictions = np.empty((0, len(self.target)))
         self.directions = np.empty((0, len(self.target)))
+        self.active = np.empty(0, int)
 
     def extend(self, c_end: float) -> None:
         """Walk the path down to `c_end`."""
@@ -65,10 +68,14 @@ class FoldPath:
             return
         if self.knots:  # the old end is no kink; the walk starts by reporting it again
             self.knots.pop()
+        known = len(self.knots)
         self.knots += self.path.advance(min(c_end, self.path.c_max))
+        new = self.knots[known:]
         self.c = np.array([knot.c for knot in self.knots])
-        self.predictions = np.stack([knot.coef for knot in self.knots]) @ self.X.T + self.path.y_mean
-        self.directions = np.stack([knot.direction for knot in self.knots]) @ self.X.T
+        coefs, directions = np.stack([knot.coef for knot in new]), np.stack([knot.direction for knot in new])
+        self.predictions = np.concatenate([self.predictions[:known], coefs @ self.X.T + self.path.y_mean])
+        self.directions = np.concatenate([self.directions[:known], directions @ self.X.T])
+        self.active = np.concatenate([self.active[:known], np.count_nonzero((coefs != 0) | (directions != 0), axis=1)])
 
     def kinks(self) -> np.ndarray:
         """The `c` of every kink found so far."""
@@ -86,6 +93,12 @@ class FoldPath:
         direction = np.where((i >= 0)[:, None], self.directions[inside], 0.0)
         return self.predictions[inside] + (c - self.c[inside])[:, None] * direction, direction
 
+    def degrees(self, c: np.ndarray, below: bool) -> np.ndarray:
+        """The degrees of freedom on one side of each `c`: active features, and the intercept."""
+        i = self.piece(c, below)
+        unpenalised = np.count_nonzero(self.path.v[np.flatnonzero(self.knots[0].coef)] == 0)
+        return np.where(i >= 0, self.active[np.maximum(i, 0)], unpenalised) + float(self.path.fit_intercept)
+
     def coefficients(self, c: float) -> np.ndarray:
         """The solution at `c`."""
         i = int(self.piece(np.array([c]), True)[0])
@@ -97,7 +110,11 @@ def recognise(criterion: Any, theta: float, rebuild: Callable[[float], Any]) -> 
 
     `rebuild` turns a number into a hyperparameter of the user's structure and dtype.
     """
-    if not isinstance(criterion, AbstractCriterion) or isinstance(criterion.X, AbstractDesign):
+    if not isinstance(criterion, HoldOut | CrossValidation | AbstractInformation) or isinstance(criterion, LeaveOneOut):
+        return None
+    if isinstance(criterion.X, AbstractDesign) or criterion.y.ndim != 1:
+        return None
+    if isinstance(criterion, AbstractInformation) and not isinstance(criterion.degrees, Exact):
         return None
     X, y = np.asarray(criterion.X), np.asarray(criterion.y)
     step = 0.05 * abs(theta) if theta else 0.05

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from .exact import ExactMinimum, Sampler, minimise
+from .exact import ExactMinimum, Sampler, Score, minimise
 from .journal import Journal
 from .judge import fold_error, judge_slopes
 from .lasso_family import FoldPath, Strength
@@ -22,19 +21,21 @@ def tune_exactly(
     strength: Strength,
     paths: list[FoldPath],
     loss: Loss,
+    score: Score | None,
     theta0: float,
     rebuild: Callable[[float], Any],
     bounds: tuple[float, float] | None,
     tol: float,
     journal: Journal,
 ) -> TuneResult:
-    """Search the range piece by piece and report the global minimum.
+    """Search the range piece by piece and report the global minimum of a loss, or of a score of the fit.
 
     Raises:
         PathBroken: the exact path meets a degenerate knot; the caller searches by solves instead.
     """
+    sampler = Sampler(paths, loss, score)
     if max(path.path.c_max for path in paths) <= 0:
-        return _constant(paths, loss, theta0, rebuild, journal)
+        return _constant(sampler, theta0, rebuild, journal)
     c_range = None
     if bounds is not None:
         low, high = sorted(float(c) for c in strength.at(np.array(bounds)))
@@ -45,7 +46,7 @@ def tune_exactly(
     def report(pieces: int, value: float) -> None:
         journal.spend(pieces - journal.solves, "pieces", value)
 
-    found = minimise(paths, loss, c_range, report)
+    found = minimise(sampler, c_range, report)
     theta = rebuild(float(strength.inverse(found.c)))
     value = float(found.fold_values.mean())
     outcome, left, right, stationarity = _judge(found, strength, tol, value)
@@ -62,7 +63,11 @@ def tune_exactly(
             "be predicted in several ways."
         )
     bound_thetas = sorted(float(t) for t in strength.inverse(np.array([found.c_low, found.c_high])))
-    convex = "" if is_convex(loss) else " (the loss is not known to be convex: each piece was examined at 8 points)"
+    convex = (
+        ""
+        if is_convex(loss) or score is not None
+        else " (the loss is not known to be convex: each piece was examined at 8 points)"
+    )
     return TuneResult(
         theta=theta,
         value=value,
@@ -74,7 +79,7 @@ def tune_exactly(
         standard_error=float(fold_error(found.fold_values)),
         scope="global over the range: every piece examined" + convex,
         bounds=(bound_thetas[0], bound_thetas[1]),
-        curve=_curve(found, strength, paths, loss),
+        curve=_curve(found, strength, sampler),
         knots=np.sort(strength.inverse(found.kinks)),
         one_sided_slopes=(left, right),
         fold_values=found.fold_values,
@@ -90,6 +95,10 @@ def _judge(
     left, right = found.left * rate, found.right * rate
     if rate < 0:
         left, right = right, left
+    if found.jumps:
+        elements = np.array([left, right])
+        verdict = "a local minimum: the criterion jumps up beside it"
+        return Outcome.stationary_jump, left, right, Stationarity(elements, 0.0, verdict)
     outcome, stationarity = judge_slopes(
         left,
         right,
@@ -101,26 +110,24 @@ def _judge(
     return outcome, left, right, stationarity
 
 
-def _curve(found: ExactMinimum, strength: Strength, paths: list[FoldPath], loss: Loss) -> Curve:
+def _curve(found: ExactMinimum, strength: Strength, sampler: Sampler) -> Curve:
     """The criterion at every knot, on an even grid of theta and at the minimum."""
     ends = strength.inverse(np.array([found.c_low, found.c_high]))
     even = strength.at(np.linspace(ends[0], ends[1], GRID))
     c = np.unique(np.concatenate([found.c_grid, np.clip(even, found.c_low, found.c_high), [found.c]]))
     # the derivative from the right by theta is from above by c where c grows with theta
-    samples = Sampler(paths, loss)(c, below=strength.rate < 0)
+    samples = sampler(c, below=strength.rate < 0)
     theta = strength.inverse(c)
     order = np.argsort(theta, kind="stable")
     slope = samples.slopes.mean(axis=1) * strength.derivative(c)
     return Curve(theta[order], samples.values.mean(axis=1)[order], fold_error(samples.values)[order], slope[order])
 
 
-def _constant(
-    paths: list[FoldPath], loss: Loss, theta0: float, rebuild: Callable[[float], Any], journal: Journal
-) -> TuneResult:
+def _constant(sampler: Sampler, theta0: float, rebuild: Callable[[float], Any], journal: Journal) -> TuneResult:
     """No feature correlates with the response: every penalty gives the same empty model."""
-    for path in paths:
+    for path in sampler.paths:
         path.extend(0.0)
-    values = np.array([float(loss(jnp.asarray(path.predictions[0]), jnp.asarray(path.target))) for path in paths])
+    values = sampler(np.zeros(1), below=False).values[0]
     theta = rebuild(theta0)
     journal.tell(
         "No feature correlates with the response (is it constant?), so every penalty gives the empty model and theta0 "

@@ -17,6 +17,10 @@ class Outcome(enum.Enum):
     stationary_kink = (
         "Zero lies in the hull of the hypergradients at a kink: a stationary point where no single gradient vanishes."
     )
+    stationary_jump = (
+        "The criterion jumps at the best point (a feature enters there, and the degrees of freedom with it) and is "
+        "higher on both sides: a minimum that no derivative shows."
+    )
     flat = (
         "The criterion is constant around the best point (for a LASSO: the solution there is zero, and the best model "
         "is the one without features). Check that the features carry signal, or look at `result.curve`."
@@ -45,8 +49,13 @@ class Outcome(enum.Enum):
 
     @property
     def converged(self) -> bool:
-        """Whether the point is stationary: smooth, at a kink, or on a flat piece."""
-        return self in (Outcome.stationary_smooth, Outcome.stationary_kink, Outcome.flat)
+        """Whether the point is stationary: smooth, at a kink or a jump, or on a flat piece."""
+        return self in (
+            Outcome.stationary_smooth,
+            Outcome.stationary_kink,
+            Outcome.stationary_jump,
+            Outcome.flat,
+        )
 
     def __str__(self) -> str:
         return self.name

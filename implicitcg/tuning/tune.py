@@ -18,6 +18,7 @@ from .by_solves import tune_by_solves
 from .checkpoint import EvaluationLog
 from .criteria import AbstractCriterion
 from .homotopy import PathBroken
+from .information import AbstractInformation
 from .journal import Journal
 from .lasso_family import recognise
 from .one_strength import tune_exactly
@@ -104,7 +105,10 @@ def tune(
             family = recognise(criterion, float(flat[0]), rebuild)
             if family is not None:
                 try:
-                    return tune_exactly(*family, criterion.loss, float(flat[0]), rebuild, bounds, exact_tol, journal)
+                    score = criterion.score if isinstance(criterion, AbstractInformation) else None
+                    return tune_exactly(
+                        *family, criterion.loss, score, float(flat[0]), rebuild, bounds, exact_tol, journal
+                    )
                 except PathBroken as broken:
                     journal.tell(f"The pieces could not all be examined ({broken}), so the search went by solves.")
         journal.max_solves = 1000 if max_solves is None else max_solves
