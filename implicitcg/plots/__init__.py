@@ -6,5 +6,6 @@ Every function draws on the Matplotlib axes it is given, or on new ones, and ret
 from .path import kinks as kinks
 from .path import path as path
 from .report import report as report
+from .tuning import trajectory as trajectory
 from .tuning import tuning as tuning
 from .tuning import zoom as zoom

@@ -100,7 +100,7 @@ def zoom(
     """
     curve = curve_of(result)
     ax = axes(ax)
-    best = float(np.asarray(result.theta))
+    best = _place(result)
     knots = np.asarray([] if result.knots is None else result.knots, float)
     half = _half_width(best, knots, curve) if width is None else width
     low, high = max(best - half, curve.theta[0]), min(best + half, curve.theta[-1])
@@ -167,9 +167,37 @@ def curve_of(result: TuneResult) -> Curve:
     if result.curve is None:
         raise ValueError(
             "This search was over several hyperparameters, and only a search over one has a curve to draw. Draw "
-            "`[step.value for step in result.history]` instead."
+            "`icg.plots.trajectory(result)` instead."
         )
     return result.curve
+
+
+def _place(result: TuneResult) -> float:
+    """The best point in the coordinates of the search."""
+    return float(np.asarray(result.theta)) if result.place is None else float(result.place[0])
+
+
+def trajectory(result: TuneResult, *, ax: Any = None, name: str = "criterion") -> Any:
+    """Draw how a search over several hyperparameters went: the best value against the solves spent.
+
+    Args:
+        result: what `icg.tune` returned.
+        ax: Matplotlib axes; new ones by default.
+        name: of the vertical axis.
+
+    Returns:
+        The axes.
+    """
+    ax = axes(ax)
+    solves = np.array([step.solves for step in result.history])
+    best = np.minimum.accumulate(np.array([step.value for step in result.history]))
+    ax.step(solves, best, where="post", color=CURVE, lw=1.8)
+    ax.plot(solves[-1:], best[-1:], "o", color=CHOSEN, ms=7, mec="white", mew=0.9, label=result.status.name)
+    ax.set_xlabel("inner solves")
+    ax.set_ylabel(name)
+    ax.legend(frameon=False, fontsize=8.5, labelcolor=TEXT)
+    quiet(ax)
+    return ax
 
 
 def _half_width(best: float, knots: NDArray, curve: Curve) -> float:
@@ -184,7 +212,7 @@ def _half_width(best: float, knots: NDArray, curve: Curve) -> float:
 def _marks(ax: Any, result: TuneResult, transform: Transform, marks: Marks | None, name: str) -> None:
     for (label, (x, y)), marker in zip((marks or {}).items(), "Ds^vp" * 9, strict=False):
         ax.plot([x], [y], marker, mfc="none", mec=PEER, mew=1.6, ms=11, ls="none", label=label, zorder=5)
-    best = transform(np.asarray(result.theta, float))
+    best = transform(_place(result))
     ax.plot(
         [best],
         [result.value],

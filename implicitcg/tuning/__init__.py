@@ -1,5 +1,9 @@
 """Tuning hyperparameters through the solutions of inner problems."""
 
+from .coordinates import Bounded as Bounded
+from .coordinates import Fraction as Fraction
+from .coordinates import Free as Free
+from .coordinates import Positive as Positive
 from .criteria import CrossValidation as CrossValidation
 from .criteria import HoldOut as HoldOut
 from .degrees import Exact as Exact
@@ -14,4 +18,6 @@ from .result import Outcome as Outcome
 from .result import Stationarity as Stationarity
 from .result import Step as Step
 from .result import TuneResult as TuneResult
+from .search import Optax as Optax
+from .search import QuasiNewton as QuasiNewton
 from .tune import tune as tune

@@ -2,59 +2,87 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from scipy.stats import qmc
 
 from ..nonsmooth import conservative_jacobian
 from ..nonsmooth.hull import distinct, nearest_to_origin
-from .descent import Descended, descend
+from .coordinates import Coordinates
+from .descent import Descended, start_of
 from .journal import Journal
 from .judge import fold_error
 from .oracle import AbstractOracle, FunctionOracle, Point
 from .result import Outcome, Stationarity, TuneResult
+from .search import AbstractSearch
+
+STARTS = 3  # descents at most, where several starts are asked for
+REACH = 3.0  # how far starts lie from theta0 where there are no bounds
 
 
 def tune_by_descent(
-    oracle: AbstractOracle, flat: np.ndarray, unravel: Callable[[Any], Any], tol: float, journal: Journal, seed: int
+    oracle: AbstractOracle,
+    coordinates: Coordinates,
+    search: AbstractSearch,
+    starts: int,
+    tol: float,
+    journal: Journal,
+    seed: int,
 ) -> TuneResult:
-    """Descend from `flat`, test the end, and report.
+    """Descend from the start (or from the best of several), test the end, and report.
 
     Raises:
         RuntimeError: the criterion or its gradient cannot be evaluated at the start; with the reason.
     """
     best = float("inf")
+    dtype, box = oracle.dtype, (coordinates.low, coordinates.high)
+
+    def natural(theta: np.ndarray) -> Any:
+        return coordinates.natural(jnp.asarray(theta, dtype))
 
     def evaluate(theta: np.ndarray, near: Point | None) -> Point:
         return oracle(theta, near, "descent", best)
 
     def accepted(point: Point, slope: float, note: str) -> None:
         nonlocal best
-        best = point.value
-        journal.record(unravel(jnp.asarray(point.theta, oracle.dtype)), point.value, slope, note)
+        if point.value < best:
+            best = point.value
+            journal.record(natural(point.theta), point.value, slope, note)
 
     def finish() -> bool:
         return journal.exhausted or journal.stopped
 
-    start = evaluate(flat, None)
-    if not start.usable or not np.isfinite(start.gradient).all():
+    chosen = _starts(evaluate, coordinates, starts, seed, finish)
+    if not chosen:
         raise RuntimeError("The criterion cannot be evaluated at theta0. " + " ".join(journal.notes))
-    accepted(start, float(np.linalg.norm(start.gradient)), "start")
-    end = descend(evaluate, start, tol, finish, accepted, seed)
-    theta = unravel(jnp.asarray(end.point.theta, oracle.dtype))
-    small = tol * max(abs(end.point.value), 1e-3 * abs(start.value), np.finfo(float).tiny)
+    ends: list[Descended] = []
+    for start in chosen:
+        if ends and finish():
+            break
+        accepted(start, start_of(start, box).slope, "start")
+        ends.append(search.run(evaluate, start, box, tol, finish, accepted, seed))
+    end = min(ends, key=lambda end: end.point.value)
+    small = tol * max(abs(end.point.value), 1e-3 * abs(chosen[0].value), np.finfo(float).tiny)
     end = _with_exact_elements(oracle, end, small)
     size = float(np.max(np.abs(end.elements), initial=0.0))
     elements = end.elements[distinct(end.elements, 1e-5 * size)]
     outcome, verdict = _judge(end, small, journal)
+    if end.held.any():
+        many = int(end.held.sum())
+        verdict += f", with {many} of {end.held.size} hyperparameters on their bounds"
     one_sided = None
     if end.point.theta.size == 1:
         one_sided = (float(elements.min()), float(elements.max()))
+    scope = "local: the end of a descent from theta0"
+    if starts > 1:
+        scope = f"local: the best end of {len(ends)} descents, from the best of {starts} starts"
     return TuneResult(
-        theta=theta,
+        theta=natural(end.point.theta),
         value=end.point.value,
         status=outcome,
         stationarity=Stationarity(elements.squeeze(1) if one_sided else elements, end.distance, verdict, False),
@@ -62,11 +90,39 @@ def tune_by_descent(
         solves=journal.solves,
         seconds=journal.seconds,
         standard_error=float(fold_error(end.point.values)),
-        scope="local: the end of a descent from theta0",
+        scope=scope,
         one_sided_slopes=one_sided,
         fold_values=end.point.values if len(end.point.values) > 1 else None,
+        place=end.point.theta,
         notes=journal.notes,
     )
+
+
+def _starts(
+    evaluate: Callable[[np.ndarray, Point | None], Point],
+    coordinates: Coordinates,
+    count: int,
+    seed: int,
+    finish: Callable[[], bool],
+) -> list[Point]:
+    """The usable ones of `count` points, the best first: `theta0`, and Sobol's points in the box around it."""
+    first = coordinates.start.astype(np.float64)
+    thetas = [first]
+    if count > 1:
+        low = np.where(np.isfinite(coordinates.low), coordinates.low, first - REACH)
+        high = np.where(np.isfinite(coordinates.high), coordinates.high, first + REACH)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the balance of powers of two is not needed here
+            spread = qmc.Sobol(first.size, rng=seed).random(count - 1)
+        # neighbours one after the other, so that each warms the next
+        thetas += sorted((low + (high - low) * u for u in spread), key=lambda theta: float(theta[0]))
+    points: list[Point] = []
+    for theta in thetas:
+        if points and finish():
+            break
+        points.append(evaluate(theta, points[-1] if points else None))
+    usable = [point for point in points if point.usable and np.isfinite(point.gradient).all()]
+    return sorted(usable, key=lambda point: point.value)[:STARTS]
 
 
 def _judge(end: Descended, small: float, journal: Journal) -> tuple[Outcome, str]:
@@ -75,7 +131,7 @@ def _judge(end: Descended, small: float, journal: Journal) -> tuple[Outcome, str
             return Outcome.stationary_kink, "stationary at a kink"
         return Outcome.stationary_smooth, "stationary, smooth"
     if journal.stopped:
-        return Outcome.stopped, "not stationary: the callback stopped the search"
+        return Outcome.stopped, "not stationary: the search was stopped"
     if end.finished:
         return Outcome.no_progress, "not stationary, as far as the elements found tell"
     return Outcome.budget, "not stationary yet"
@@ -83,7 +139,8 @@ def _judge(end: Descended, small: float, journal: Journal) -> tuple[Outcome, str
 
 def _with_exact_elements(oracle: AbstractOracle, end: Descended, small: float) -> Descended:
     """The elements at the point itself, by enumeration of the branches, where the hull nearby left a doubt."""
-    if end.distance <= small or not end.finished or not isinstance(oracle, FunctionOracle):
+    over = not end.finished or oracle.journal.interrupted
+    if end.distance <= small or over or not isinstance(oracle, FunctionOracle):
         return end
     scale = 1 + float(np.max(np.abs(end.point.theta)))
     near = 1e-6 * scale if oracle.dtype == np.float64 else 1e-3 * scale
@@ -94,5 +151,6 @@ def _with_exact_elements(oracle: AbstractOracle, end: Descended, small: float) -
         return end
     vertices = np.asarray(ravel_pytree(found.vertices)[0], np.float64).reshape(len(found), -1)
     elements = np.concatenate([end.elements, vertices])
+    elements = np.where(end.held, 0.0, elements)
     distance = float(np.linalg.norm(nearest_to_origin(elements)[0]))
-    return Descended(end.point, elements, distance, len(elements) > 1, end.finished)
+    return Descended(end.point, elements, distance, len(elements) > 1, end.finished, end.held)

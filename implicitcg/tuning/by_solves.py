@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .coordinates import Coordinates
 from .journal import Journal
 from .judge import fold_error, judge_slopes
 from .oracle import FoldOracle, Point
@@ -17,9 +18,7 @@ from .search_1d import COARSE, SPAN, Evaluate, Search, find_range, search
 
 def tune_by_solves(
     oracle: FoldOracle,
-    theta0: float,
-    rebuild: Callable[[float], Any],
-    bounds: tuple[float, float] | None,
+    coordinates: Coordinates,
     tol: float,
     journal: Journal,
 ) -> TuneResult:
@@ -29,6 +28,7 @@ def tune_by_solves(
         RuntimeError: no inner solve succeeds anywhere, or no loss is finite; with the advice of the solver.
     """
     best = float("inf")
+    bounds, rebuild = coordinates.interval, coordinates.one
 
     def evaluate(theta: float, near: Point | None) -> Point:
         nonlocal best
@@ -41,7 +41,7 @@ def tune_by_solves(
     def finish() -> bool:
         return journal.exhausted or journal.stopped
 
-    points, low, high, downwards = _range(evaluate, theta0, bounds, journal)
+    points, low, high, downwards = _range(evaluate, float(coordinates.start[0]), bounds, journal)
     resolution = float(np.finfo(oracle.dtype).eps) ** 0.75
     found = search(evaluate, points, low, high, downwards, bounds is None, finish, resolution)
     if not found.best.usable:
@@ -124,6 +124,7 @@ def _result(
         solves=journal.solves,
         seconds=journal.seconds,
         standard_error=float(fold_error(best.values)),
+        place=best.theta,
         scope=f"best of the range by a path of {COARSE} points and refinement: {how}",
         bounds=(float(found.points[0].theta[0]), float(found.points[-1].theta[0])),
         curve=Curve(

@@ -26,15 +26,34 @@ TRIALS = 30  # evaluations in one line search
 RADII = np.geomspace(1e-1, 1e-7, 7)  # neighbourhoods of a kink, relative to 1 + the largest |theta_j|
 
 Evaluate = Callable[[np.ndarray, Point | None], Point]
+Accepted = Callable[[Point, float, str], None]
 
 
 @dataclass
 class Descent:
-    """The state of a search: the best point, the curvature seen, and the points around it."""
+    """The state of a search: the best point, the box it stays in, the curvature seen, and the points around it."""
 
     point: Point
+    low: np.ndarray
+    high: np.ndarray
     pairs: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     neighbours: list[Point] = field(default_factory=list)
+
+    @property
+    def held(self) -> np.ndarray:
+        """Which hyperparameters are at a bound that the gradient pushes against."""
+        theta, gradient = self.point.theta, self.point.gradient
+        return ((theta <= self.low) & (gradient > 0)) | ((theta >= self.high) & (gradient < 0))
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The gradient in the hyperparameters that are free to move."""
+        return np.where(self.held, 0.0, self.point.gradient)
+
+    @property
+    def slope(self) -> float:
+        """Its norm."""
+        return float(np.linalg.norm(self.gradient))
 
     def see(self, point: Point) -> None:
         """Remember a point for the hull of gradients."""
@@ -42,10 +61,11 @@ class Descent:
             self.neighbours = [*self.neighbours, point][-NEIGHBOURS:]
 
     def around(self, radius: float) -> np.ndarray:
-        """The gradients within `radius` (relative) of the point, its own first, `(N, d)`."""
+        """The free gradients within `radius` (relative) of the point, its own first, `(N, d)`."""
         reach = radius * (1 + float(np.max(np.abs(self.point.theta))))
         near = [p for p in self.neighbours if float(np.max(np.abs(p.theta - self.point.theta))) <= reach]
-        return np.stack([self.point.gradient] + [p.gradient for p in near if p is not self.point])
+        elements = np.stack([self.point.gradient] + [p.gradient for p in near if p is not self.point])
+        return np.where(self.held, 0.0, elements)
 
     def accept(self, point: Point) -> None:
         """Move there, and learn the curvature on the way."""
@@ -56,7 +76,7 @@ class Descent:
 
     def direction(self) -> np.ndarray:
         """`-H g` by the two-loop recursion; without curvature, the gradient scaled to a step of length one half."""
-        q = self.point.gradient.copy()
+        q = self.gradient
         if not self.pairs:
             return -q * (0.5 / max(float(np.max(np.abs(q))), np.finfo(float).tiny))
         weights = []
@@ -68,26 +88,31 @@ class Descent:
         q *= (s @ y) / (y @ y)
         for (s, y), weight in zip(self.pairs, reversed(weights), strict=True):
             q += (weight - (y @ q) / (s @ y)) * s
-        return -q
+        return np.where(self.held, 0.0, -q)
 
 
 @dataclass(frozen=True)
 class Descended:
-    """How a descent ended: the point, the gradients tested, the norm of their smallest element, whether at a kink."""
+    """How a descent ended: the point, the gradients tested, the norm of their smallest element, whether at a kink.
+
+    `finished` is false where it was cut short; `held` says which hyperparameters stay on a bound.
+    """
 
     point: Point
     elements: np.ndarray
     distance: float
     kink: bool
     finished: bool
+    held: np.ndarray
 
 
 def descend(
     evaluate: Evaluate,
     start: Point,
+    box: tuple[np.ndarray, np.ndarray],
     tol: float,
     finish: Callable[[], bool],
-    accepted: Callable[[Point, float, str], None],
+    accepted: Accepted,
     seed: int,
 ) -> Descended:
     """From `start` to a stationary point; every step lowers the criterion, and `accepted` is told of it.
@@ -95,29 +120,33 @@ def descend(
     Args:
         evaluate: the criterion at a theta.
         start: the first point, evaluated.
+        box: the lowest and the highest theta; a step beyond ends on the bound.
         tol: stationary where the hull of gradients comes as near to zero as `tol` times the size of the criterion.
         finish: whether to stop now.
         accepted: called with a new best point, its slope and what kind of step led there.
         seed: of the points sampled around a kink.
     """
-    state = Descent(start)
-    state.see(start)
+    state = start_of(start, box)
+
+    def inside(theta: np.ndarray, near: Point | None) -> Point:
+        return evaluate(np.clip(theta, *box), near)
+
     level = 0
     while not finish():
         small = tol * max(abs(state.point.value), 1e-3 * abs(start.value), np.finfo(float).tiny)
-        size = float(np.linalg.norm(state.point.gradient))
+        size = state.slope
         if size <= small:
-            return Descended(state.point, state.point.gradient[None], size, False, True)
+            return Descended(state.point, state.gradient[None], size, False, True, state.held)
         direction = state.direction()
-        if state.point.gradient @ direction < -1e-10 * size * float(np.linalg.norm(direction)):
-            trial = _wolfe(evaluate, state, direction, finish)
+        if state.gradient @ direction < -1e-10 * size * float(np.linalg.norm(direction)):
+            trial = _wolfe(inside, state, direction, finish)
             if trial is not None:
                 state.accept(trial)
-                accepted(trial, float(np.linalg.norm(trial.gradient)), "quasi-Newton step")
+                accepted(trial, state.slope, "quasi-Newton step")
                 continue
         moved = False
         while level < len(RADII) and not moved and not finish():
-            moved, nearest = _kink_step(evaluate, state, float(RADII[level]), small, finish, seed + level)
+            moved, nearest = _kink_step(inside, state, float(RADII[level]), small, finish, seed + level)
             if moved:
                 accepted(state.point, nearest, "step along the smallest element at a kink")
             else:
@@ -125,15 +154,27 @@ def descend(
         if not moved:
             break
         state.pairs.clear()
-    elements = state.around(float(RADII[-1]))
+    return conclude(state, float(RADII[-1]), level >= len(RADII))
+
+
+def start_of(start: Point, box: tuple[np.ndarray, np.ndarray]) -> Descent:
+    """The state at a first point."""
+    state = Descent(start, *box)
+    state.see(start)
+    return state
+
+
+def conclude(state: Descent, radius: float, finished: bool) -> Descended:
+    """The end of a search at its best point, with the hull of the gradients seen within `radius`."""
+    elements = state.around(radius)
     nearest = float(np.linalg.norm(nearest_to_origin(elements)[0]))
-    return Descended(state.point, elements, nearest, len(elements) > 1, level >= len(RADII))
+    return Descended(state.point, elements, nearest, len(elements) > 1, finished, state.held)
 
 
 def _wolfe(evaluate: Evaluate, state: Descent, direction: np.ndarray, finish: Callable[[], bool]) -> Point | None:
     """A point that satisfies the weak Wolfe conditions, by doubling and bisection; else the best Armijo point found."""
     here = state.point
-    slope = float(here.gradient @ direction)
+    slope = float(state.gradient @ direction)
     low, high, length = 0.0, np.inf, 1.0
     best: Point | None = None
     for _ in range(TRIALS):
@@ -143,12 +184,12 @@ def _wolfe(evaluate: Evaluate, state: Descent, direction: np.ndarray, finish: Ca
         if np.array_equal(trial.theta, here.theta):
             break
         state.see(trial)
-        if not trial.value <= here.value + ARMIJO * length * slope:
+        if not trial.value <= here.value + ARMIJO * float(state.gradient @ (trial.theta - here.theta)):
             high = length
         else:
             if trial.value < here.value and (best is None or trial.value < best.value):
                 best = trial
-            if float(trial.gradient @ direction) >= WOLFE * slope:
+            if float(trial.gradient @ (trial.theta - here.theta)) >= WOLFE * length * slope:
                 break
             low = length
         length = (low + high) / 2 if np.isfinite(high) else 2 * length

@@ -16,13 +16,22 @@ class Journal:
     Args:
         progress: the display, already entered.
         callback: called with every `Step`; a true answer stops the search.
-        max_solves: the budget, or `None`.
+        max_solves: the budget of solves, or `None`.
+        max_seconds: that of time, or `None`.
     """
 
-    def __init__(self, progress: Progress, callback: Callable[[Step], Any] | None, max_solves: int | None):
+    def __init__(
+        self,
+        progress: Progress,
+        callback: Callable[[Step], Any] | None,
+        max_solves: int | None,
+        max_seconds: float | None = None,
+    ):
         self.progress = progress
         self.callback = callback
         self.max_solves = max_solves
+        self.max_seconds = max_seconds
+        self.interrupted = False
         self.history: list[Step] = []
         self._notes: dict[str, tuple[str, int]] = {}
         self.solves = 0
@@ -36,7 +45,9 @@ class Journal:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the budget of solves is spent."""
+        """Whether the budget of solves or of time is spent."""
+        if self.max_seconds is not None and self.seconds >= self.max_seconds:
+            return True
         return self.max_solves is not None and self.solves >= self.max_solves
 
     def spend(self, solves: int, stage: str, best: float) -> None:
@@ -50,6 +61,13 @@ class Journal:
         self.history.append(step)
         if self.callback is not None and self.callback(step):
             self.stopped = True
+
+    def interrupt(self) -> None:
+        """The user pressed Ctrl-C: stop with what there is, or raise `KeyboardInterrupt` where there is nothing yet."""
+        if not self.history:
+            raise KeyboardInterrupt
+        self.interrupted = self.stopped = True
+        self.tell("Interrupted by the user; the best point so far is returned.")
 
     def tell(self, note: str, where: str = "") -> None:
         """Keep a sentence for the user; where it comes again, it is counted."""

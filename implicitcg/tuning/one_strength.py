@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
+from .coordinates import Coordinates
 from .exact import ExactMinimum, Sampler, Score, minimise
 from .journal import Journal
 from .judge import fold_error, judge_slopes
@@ -22,9 +20,7 @@ def tune_exactly(
     paths: list[FoldPath],
     loss: Loss,
     score: Score | None,
-    theta0: float,
-    rebuild: Callable[[float], Any],
-    bounds: tuple[float, float] | None,
+    coordinates: Coordinates,
     tol: float,
     journal: Journal,
 ) -> TuneResult:
@@ -35,8 +31,9 @@ def tune_exactly(
     """
     sampler = Sampler(paths, loss, score)
     if max(path.path.c_max for path in paths) <= 0:
-        return _constant(sampler, theta0, rebuild, journal)
+        return _constant(sampler, coordinates, journal)
     c_range = None
+    bounds = coordinates.interval
     if bounds is not None:
         low, high = sorted(float(c) for c in strength.at(np.array(bounds)))
         if high <= 0:
@@ -47,7 +44,8 @@ def tune_exactly(
         journal.spend(pieces - journal.solves, "pieces", value)
 
     found = minimise(sampler, c_range, report)
-    theta = rebuild(float(strength.inverse(found.c)))
+    place = float(strength.inverse(found.c))
+    theta = coordinates.one(place)
     value = float(found.fold_values.mean())
     outcome, left, right, stationarity = _judge(found, strength, tol, value)
     journal.record(theta, value, stationarity.distance, f"best of {len(found.c_grid) - 1} pieces")
@@ -77,6 +75,7 @@ def tune_exactly(
         solves=journal.solves,
         seconds=journal.seconds,
         standard_error=float(fold_error(found.fold_values)),
+        place=np.array([place]),
         scope="global over the range: every piece examined" + convex,
         bounds=(bound_thetas[0], bound_thetas[1]),
         curve=_curve(found, strength, sampler),
@@ -123,12 +122,13 @@ def _curve(found: ExactMinimum, strength: Strength, sampler: Sampler) -> Curve:
     return Curve(theta[order], samples.values.mean(axis=1)[order], fold_error(samples.values)[order], slope[order])
 
 
-def _constant(sampler: Sampler, theta0: float, rebuild: Callable[[float], Any], journal: Journal) -> TuneResult:
+def _constant(sampler: Sampler, coordinates: Coordinates, journal: Journal) -> TuneResult:
     """No feature correlates with the response: every penalty gives the same empty model."""
     for path in sampler.paths:
         path.extend(0.0)
     values = sampler(np.zeros(1), below=False).values[0]
-    theta = rebuild(theta0)
+    theta0 = float(coordinates.start[0])
+    theta = coordinates.one(theta0)
     journal.tell(
         "No feature correlates with the response (is it constant?), so every penalty gives the empty model and theta0 "
         "is returned."
@@ -145,6 +145,7 @@ def _constant(sampler: Sampler, theta0: float, rebuild: Callable[[float], Any], 
         solves=journal.solves,
         seconds=journal.seconds,
         standard_error=error,
+        place=np.array([theta0]),
         scope="global: the criterion is constant",
         bounds=(theta0, theta0),
         curve=Curve(np.array([theta0]), values.mean(keepdims=True), np.array([error]), np.zeros(1)),

@@ -76,7 +76,13 @@ class AbstractOracle(abc.ABC):
         flat = np.asarray(np.reshape(theta, -1), self.dtype)
         known = self.log.get(flat)
         if known is None:
-            record, notes = self._evaluate(flat, near)
+            try:
+                if self.journal.interrupted:
+                    return _nothing(flat)
+                record, notes = self._evaluate(flat, near)
+            except KeyboardInterrupt:
+                self.journal.interrupt()
+                return _nothing(flat)
             self.log.put(flat, record, notes)
         else:
             record, notes = known
@@ -201,6 +207,12 @@ class FunctionOracle(AbstractOracle):
             what = "the gradient" if np.isfinite(values).all() else "the criterion"
             notes.append(f"At some thetas {what} is not finite; the search keeps away from there.")
         return {"values": values, "gradients": gradients, "usable": np.asarray(usable)}, notes
+
+
+def _nothing(flat: np.ndarray) -> Point:
+    """The point that an interrupted evaluation leaves."""
+    nan = np.full(1, np.nan)
+    return Point(flat.astype(np.float64), nan, np.full((1, flat.size), np.nan), None, False)
 
 
 def _first_sentences(error: Exception) -> str:

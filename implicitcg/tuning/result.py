@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jax.tree_util import keystr, tree_leaves_with_path
 
 
 class Outcome(enum.Enum):
@@ -33,8 +34,8 @@ class Outcome(enum.Enum):
         "The criterion is lowest at the upper end of the range and still falls there. Widen the range with `bounds=`."
     )
     budget = (
-        "The budget of inner solves is spent before a stationary point was reached. The best point found is returned; "
-        "raise `max_solves`, or resume from the checkpoint."
+        "The budget of inner solves or of time is spent before a stationary point was reached. The best point found is "
+        "returned; raise `max_solves` or `max_seconds`, or resume from the checkpoint."
     )
     no_progress = (
         "No step lowers the criterion any further, yet zero is not in the hull of the hypergradients found. The "
@@ -45,7 +46,7 @@ class Outcome(enum.Enum):
         "An inner solve failed at the best point, so its value cannot be trusted. Read `result.history` for the "
         "advice of the solver."
     )
-    stopped = "The callback asked to stop. The best point found so far is returned."
+    stopped = "The callback or the user asked to stop. The best point found so far is returned."
 
     @property
     def converged(self) -> bool:
@@ -122,6 +123,8 @@ class TuneResult:
         bounds: the range searched, in one dimension.
         curve, knots, one_sided_slopes: in one dimension, see `Curve`; the kinks found, sorted; `(left, right)`.
         fold_values: the loss of each fold at `theta`, where the criterion has folds.
+        place: `theta` in the coordinates of the search `(d,)`: its logarithm where it is `Positive`. `bounds`, `curve`,
+            `knots`, slopes and the elements of `stationarity` are in these coordinates too.
         notes: what else a user should know, one sentence each (failed inner solves, uncertified derivatives).
     """
 
@@ -139,6 +142,7 @@ class TuneResult:
     knots: np.ndarray | None = None
     one_sided_slopes: tuple[float, float] | None = None
     fold_values: np.ndarray | None = None
+    place: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -151,11 +155,16 @@ class TuneResult:
         """How the search ended, as a sentence with advice."""
         return self.status.value
 
+    def plot(self, **options: object) -> object:
+        """Draw the search (`icg.plots.tuning`, or the trajectory in several dimensions); returns Matplotlib axes."""
+        from importlib import import_module
+
+        plots = import_module("implicitcg.plots")  # above this floor: only who draws needs it
+        return (plots.tuning if self.curve is not None else plots.trajectory)(self, **options)
+
     def __str__(self) -> str:
-        flat = np.asarray(ravel_pytree(self.theta)[0])
-        shown = f"{float(flat[0]):.12g}" if flat.size == 1 else f"{flat.size} values, norm {np.linalg.norm(flat):.6g}"
         rows = [
-            ("theta", shown),
+            ("theta", _shown(self.theta)),
             ("criterion", f"{self.value:.10g}" + _plus_minus(self.standard_error)),
             ("status", f"{self.status.name}: {self.reason}"),
             ("scope", self.scope),
@@ -170,6 +179,20 @@ class TuneResult:
         rows += [("note", note) for note in self.notes]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _shown(theta: Any) -> str:
+    """Numbers where there are few; the size of each leaf where there are many."""
+    flat = np.asarray(ravel_pytree(theta)[0])
+    if flat.size == 1:
+        return f"{float(flat[0]):.12g}"
+    parts = []
+    for path, leaf in tree_leaves_with_path(theta):
+        values = np.ravel(np.asarray(leaf))
+        few = ", ".join(f"{value:.6g}" for value in values)
+        many = f"{values.size} values from {values.min():.4g} to {values.max():.4g}" if values.size else "nothing"
+        parts.append(f"{keystr(path)} {few if values.size <= 4 else many}".strip())
+    return "; ".join(parts)
 
 
 def _plus_minus(error: float) -> str:

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from ..base import is_traced
 from .by_descent import tune_by_descent
 from .by_solves import tune_by_solves
 from .checkpoint import EvaluationLog
+from .coordinates import Coordinates
 from .criteria import AbstractCriterion
 from .homotopy import PathBroken
 from .information import AbstractInformation
@@ -25,6 +23,7 @@ from .one_strength import tune_exactly
 from .oracle import AbstractOracle, FoldOracle, FunctionOracle
 from .progress import Progress
 from .result import Step, TuneResult
+from .search import AbstractSearch, QuasiNewton
 
 TOLERANCE = 5e-7
 
@@ -37,7 +36,11 @@ def tune(
     tol: float | None = None,
     progress: bool | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    bounds: tuple[float, float] | None = None,
+    transforms: Any = None,
+    bounds: Any = None,
+    search: AbstractSearch | None = None,
+    starts: int = 1,
+    max_seconds: float | None = None,
     callback: Callable[[Step], Any] | None = None,
     seed: int = 0,
 ) -> TuneResult:
@@ -50,7 +53,10 @@ def tune(
     - `HoldOut` or `CrossValidation` of another model in one number: a coarse path, then the promising cells.
     - Anything else: quasi-Newton descent from `theta0`, with the smallest hypergradient at kinks. Local.
 
-    The descent steps in `theta` as given, so tune logarithms: `alpha = jnp.exp(theta)`.
+    Ctrl-C ends a search with the best point so far.
+
+    Penalties are best searched by their logarithm: say `transforms=icg.tuning.Positive()`, or tune the logarithm
+    itself, `alpha = jnp.exp(theta)`.
 
     Args:
         criterion: `theta -> scalar`, path differentiable: a criterion of `icg.tuning`, or any function built with
@@ -63,9 +69,18 @@ def tune(
         progress: whether to show how the search is going; `None`: when standard error is a terminal.
         checkpoint: a file in which evaluations are kept, so that the same call resumes after an interruption. An exact
             path takes seconds and keeps none.
-        bounds: the range `(low, high)` of a single hyperparameter. By default it is found: from where every solution
-            is empty, four decades down, and further while the best point is at that end.
-        callback: called with every `Step` of the history; a true answer stops the search.
+        transforms: how numbers are searched: `Positive()` by logarithm, `Fraction()` by logit, `Bounded(low, high)`,
+            `Free()`; one for all, or a tree like `theta0`. The criterion and the result keep the model's own units.
+        bounds: `(low, high)` for all hyperparameters, or a tree of such pairs like `theta0`, in the units of `theta0`.
+            The range of a single one is by default found: from where every solution is empty, four decades down, and
+            further while the best point is at that end.
+        search: `QuasiNewton()` (the default in several dimensions) or `Optax(optimiser, steps)`; naming one in one
+            dimension gives up the global searches.
+        starts: in several dimensions, how many points are looked at first, spread over the bounds (or three units of
+            the search around `theta0`); the descent is made from the best three.
+        max_seconds: the budget of time; the evaluation at hand is finished.
+        callback: called with every `Step` of the history; a true answer stops the search, and so does Ctrl-C, with the
+            best point so far.
         seed: of the points sampled around kinks.
 
     Returns:
@@ -73,7 +88,7 @@ def tune(
 
     Raises:
         TypeError: a criterion that is not callable, or a theta0 that is not made of numbers.
-        ValueError: a theta0 that is not finite or empty, bad bounds, a checkpoint of another search.
+        ValueError: a theta0 that is empty, not finite or outside its domain, bad bounds, a checkpoint of another search
         RuntimeError: a criterion that cannot be evaluated anywhere; with the advice of the inner solver.
 
     Example:
@@ -88,78 +103,45 @@ def tune(
     """
     if not callable(criterion):
         raise TypeError(f"`criterion` must be a function theta -> scalar, and is a {type(criterion).__name__}.")
-    flat, unravel = _flatten(theta0)
-    bounds = _checked_bounds(bounds, flat)
-    dtype = flat.dtype
+    coordinates = Coordinates(theta0, transforms, bounds)
+    if search is not None and not isinstance(search, AbstractSearch):
+        raise TypeError(
+            "`search` must be icg.tuning.QuasiNewton() or icg.tuning.Optax(optimiser), and is a "
+            f"{type(search).__name__}."
+        )
+    flat = coordinates.start
+    single = flat.size == 1 and search is None
     exact_tol = TOLERANCE if tol is None else tol
-    tol = max(TOLERANCE, 1000 * float(np.finfo(dtype).eps)) if tol is None else tol
-
-    def rebuild(value: float) -> Any:
-        leaves, structure = jax.tree.flatten(theta0)
-        return jax.tree.unflatten(structure, [jnp.asarray(np.full(np.shape(leaf), value, dtype)) for leaf in leaves])
-
+    tol = max(TOLERANCE, 1000 * float(np.finfo(flat.dtype).eps)) if tol is None else tol
     folded = isinstance(criterion, AbstractCriterion)
     with Progress(progress, max_solves) as display:
-        journal = Journal(display, callback, max_solves)
-        if folded and flat.size == 1:
-            family = recognise(criterion, float(flat[0]), rebuild)
+        journal = Journal(display, callback, max_solves, max_seconds)
+        if folded and single:
+            family = recognise(criterion, float(flat[0]), coordinates.one)
             if family is not None:
+                score = criterion.score if isinstance(criterion, AbstractInformation) else None
                 try:
-                    score = criterion.score if isinstance(criterion, AbstractInformation) else None
-                    return tune_exactly(
-                        *family, criterion.loss, score, float(flat[0]), rebuild, bounds, exact_tol, journal
-                    )
+                    return tune_exactly(*family, criterion.loss, score, coordinates, exact_tol, journal)
                 except PathBroken as broken:
                     journal.tell(f"The pieces could not all be examined ({broken}), so the search went by solves.")
         journal.max_solves = 1000 if max_solves is None else max_solves
-        log = EvaluationLog(checkpoint, _identity(criterion, flat, bounds))
+        log = EvaluationLog(checkpoint, _identity(criterion, coordinates))
         kind = FoldOracle if folded else FunctionOracle
-        oracle: AbstractOracle = kind(criterion, unravel, dtype, journal, log)  # type: ignore[arg-type]
+        oracle: AbstractOracle = kind(criterion, coordinates.natural, flat.dtype, journal, log)  # type: ignore[arg-type]
         try:
-            if isinstance(oracle, FoldOracle) and flat.size == 1:
-                return tune_by_solves(oracle, float(flat[0]), rebuild, bounds, tol, journal)
-            return tune_by_descent(oracle, flat, unravel, tol, journal, seed)
+            if isinstance(oracle, FoldOracle) and single:
+                return tune_by_solves(oracle, coordinates, tol, journal)
+            how = QuasiNewton() if search is None else search
+            return tune_by_descent(oracle, coordinates, how, starts, tol, journal, seed)
         finally:
             log.flush()
 
 
-def _flatten(theta0: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
-    if is_traced(theta0):
-        raise TypeError("icg.tune runs a search on concrete numbers; call it outside jit, vmap and grad.")
-    try:
-        leaves = jax.tree.map(_inexact, theta0)
-    except TypeError as error:
-        raise TypeError(f"theta0 must be a tree of numbers: {error}") from error
-    flat, unravel = ravel_pytree(leaves)
-    if flat.size == 0:
-        raise ValueError("theta0 is empty: there is nothing to tune.")
-    if not np.isfinite(np.asarray(flat)).all():
-        raise ValueError("theta0 is not finite. For a log-penalty start from `jnp.log(alpha)` with alpha > 0.")
-    return np.asarray(flat), unravel
-
-
-def _inexact(leaf: Any) -> Any:
-    leaf = jnp.asarray(leaf)
-    return leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.astype(jnp.result_type(float))
-
-
-def _checked_bounds(bounds: Any, flat: np.ndarray) -> tuple[float, float] | None:
-    if bounds is None:
-        return None
-    if flat.size != 1:
-        raise ValueError(
-            "bounds= is for a single hyperparameter. With several, let the model keep them in their domain, "
-            "for example `alpha = jnp.exp(theta)` or `ratio = jax.nn.sigmoid(theta)`."
-        )
-    low, high = (float(bound) for bound in bounds)
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"bounds={bounds} must be two finite numbers, the lower one first.")
-    return low, high
-
-
-def _identity(criterion: Any, flat: np.ndarray, bounds: Any) -> dict[str, Any]:
+def _identity(criterion: Any, coordinates: Coordinates) -> dict[str, Any]:
     """What must agree for a checkpoint to be taken up; code is not among it, data are."""
-    identity = {"theta0": flat.tolist(), "dtype": str(flat.dtype), "bounds": bounds and list(bounds)}
+    start = coordinates.start
+    box = [coordinates.low.tolist(), coordinates.high.tolist()] if coordinates.bounded else None
+    identity: dict[str, Any] = {"theta0": start.tolist(), "dtype": str(start.dtype), "bounds": box}
     if isinstance(criterion, AbstractCriterion):
         digest = hashlib.sha256()
         for part in (*jax.tree.leaves(criterion.X), criterion.y, *[rows for fold in criterion.folds for rows in fold]):
