@@ -18,6 +18,7 @@ from .certify import certify as certify
 from .equilibrium_adjoints import Anderson as Anderson
 from .equilibrium_adjoints import Measured as Measured
 from .equilibrium_adjoints import PeacemanRachford as PeacemanRachford
+from .problem import AbstractInverse as AbstractInverse
 from .problem import AbstractProblem as AbstractProblem
 from .problem import AbstractSolver as AbstractSolver
 from .problem import Found as Found

@@ -21,7 +21,9 @@ from ..base import Status, error_if
 from ..linear import Coordinates, factorise
 from ..linear.krylov import gmres
 from ..linear.solves import as_matrix, conjugate_gradient, lu, minimum_norm
-from .problem import Linearisation
+from .problem import AbstractInverse, Linearisation
+
+FEW = 128  # unknowns up to which another selection than the solver's is factorised densely, also in a batch
 
 
 class AbstractAdjoint(eqx.Module):
@@ -50,6 +52,8 @@ class Automatic(AbstractAdjoint):
         if linearisation.splitting is not None:
             return PeacemanRachford().solve(linearisation, rhs, throw=throw)
         dimension = ravel_pytree(rhs)[0].shape[0]
+        if linearisation.inverse is not None:
+            return _solve_with_inverse(linearisation, linearisation.inverse, rhs, throw)
         if linearisation.factor is not None:
             matrix_free = ConjugateGradient() if linearisation.symmetric else None
             return _solve_with_factor(linearisation, rhs, throw, matrix_free)
@@ -64,6 +68,8 @@ class Direct(AbstractAdjoint):
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
         """See `AbstractAdjoint.solve`."""
+        if linearisation.inverse is not None:
+            return _solve_with_inverse(linearisation, linearisation.inverse, rhs, throw)
         if linearisation.factor is not None:
             return _solve_with_factor(linearisation, rhs, throw, None)
         return _solve_with_lu(linearisation, rhs, throw)
@@ -217,6 +223,39 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool, othe
         return judged(x, ok, Status.adjoint_failed, throw)
 
     return linear_solve(linearisation, rhs, solve, solve)
+
+
+def _solve_with_inverse(linearisation: Linearisation, inverse: AbstractInverse, rhs: Any, throw: bool) -> Any:
+    """Solve by the inverse that the problem brought along, judged by the residual in units of `||b|| + ||x||`.
+
+    A selection that is not the default one has another `B`, which the residual shows; systems of at most `FEW` unknowns
+    are then factorised densely. Right sides of zero have the solution zero, whatever `B` is.
+    """
+    frozen = lax.stop_gradient(inverse)
+
+    def solver(transposed: bool) -> Any:
+        def solve(matvec: Any, b: Array) -> Array:
+            x, regular = frozen.solve(b, transposed=transposed)
+            x = jnp.where(regular, x, 0)
+            size = jnp.linalg.norm(b)
+            left = jnp.linalg.norm(matvec(x) - b)
+            close = left <= jnp.finfo(b.dtype).eps ** 0.5 * (size + jnp.linalg.norm(x))
+            if b.shape[0] <= FEW:
+
+                def densely() -> tuple[Array, Array]:
+                    # in a batch this runs for the healthy elements too, which must not wait for each other
+                    matrix = jnp.where(close, jnp.eye(b.shape[0], dtype=b.dtype), as_matrix(matvec, *b.shape, b.dtype))
+                    factors, regular = lu(matrix)
+                    return jnp.where(regular, lu_solve(factors, b), 0), regular
+
+                x, regular = lax.cond(close, lambda: (x, jnp.asarray(True)), densely)
+                close = regular
+            status = Status.where(regular, Status.adjoint_failed, Status.singular)
+            return judged(x, close | (size == 0), status, throw)
+
+        return solve
+
+    return linear_solve(linearisation, rhs, solver(False), solver(True))
 
 
 def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:

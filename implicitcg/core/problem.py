@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Float, PyTree
+from jaxtyping import Bool, Float, PyTree
 
 from ..base.checks import matching_structure
 from ..linear import AbstractFace, BucketedFactor, Everything, Splitting
@@ -19,6 +19,17 @@ from .certificate import Certificate
 from .vertices import vertex_certificate
 
 Z = TypeVar("Z")
+
+
+class AbstractInverse(eqx.Module):
+    """A way of its own to solve with `B` and `B^T`, that a problem knows: by structure, or on the host.
+
+    It is not trusted: what it returns is judged by the residual of the linear system.
+    """
+
+    @abc.abstractmethod
+    def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
+        """`B^{-1} rhs` or `B^{-T} rhs` on flat vectors, and whether `B` is regular; arbitrary numbers where not."""
 
 
 class Linearisation(eqx.Module, Generic[Z]):
@@ -34,6 +45,7 @@ class Linearisation(eqx.Module, Generic[Z]):
     `B[index][:, index]` for a small set of coordinates, and `capacities` are the static sizes it may be asked for.
     `diagonal`, where given, is positive and about that of `B`: it scales the unknowns for iterative solvers.
     `splitting`, where given, says that `B = I - diag(d) W` for a layer, which `PeacemanRachford` makes use of.
+    `inverse`, where given, solves with the `B` of the default selection.
     """
 
     apply: Callable[[Z], Z]
@@ -47,6 +59,7 @@ class Linearisation(eqx.Module, Generic[Z]):
     capacities: tuple[int, ...] = eqx.field(static=True, default=())
     diagonal: Array | None = None
     splitting: Splitting | None = None
+    inverse: AbstractInverse | None = None
 
 
 class AbstractProblem(eqx.Module, Generic[Z]):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import ArrayLike, Float
 
 from ..base.checks import floating, require_finite
-from ..core import AbstractProblem, AbstractSolver
+from ..core import AbstractProblem, AbstractSolver, Linearisation
 from ..linear import AbstractMatrix, problem_matrix
 from ..penalties.cones import AbstractCone
 from ..solvers.external import Clarabel
+from ..solvers.external.conic_inverse import ConicInverse, known
 
 
 class ConicPoint(NamedTuple):
@@ -68,6 +70,14 @@ class Conic(AbstractProblem[ConicPoint]):
     def invalid(self) -> Array:
         """Whether a parameter of the cone (the exponent of a power cone) is outside its domain."""
         return jnp.any(self.cone.invalid())
+
+    def linearise(self, z: ConicPoint, memory: Any = None) -> Linearisation[ConicPoint]:
+        """As for every equation, with an inverse on the host that knows the structure."""
+        linearisation = super().linearise(z, memory)
+        if not known(self.cone):
+            return linearisation
+        inverse = ConicInverse(self.P, self.A, self.cone, z.v, self.cone.project(z.v))
+        return eqx.tree_at(lambda l: l.inverse, linearisation, inverse, is_leaf=lambda leaf: leaf is None)
 
     def default_solver(self) -> AbstractSolver:
         """Clarabel."""

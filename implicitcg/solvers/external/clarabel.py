@@ -24,8 +24,10 @@ class Clarabel(AbstractConicLibrary):
     """Clarabel's interior point method for cone programs with quadratic objectives, the default of `icg.conic`.
 
     Args:
-        tolerance: for the residuals and the duality gap, absolute and relative; `None` means 1e-8.
+        tolerance: for the residuals and the duality gap, absolute and relative; `None` means 1e-6, and 1e-8 where
+            Newton's method does not converge from there.
         max_steps: interior point iterations at the most.
+        newton_steps: steps of Newton's method that follow, to rounding as a rule; 0 leaves the library's own point.
         options: further settings of `clarabel.DefaultSettings`, as pairs `(name, value)`.
 
     Raises:
@@ -42,6 +44,7 @@ class Clarabel(AbstractConicLibrary):
 
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=200)
+    newton_steps: int = eqx.field(static=True, default=5)
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
     package: ClassVar[str] = "clarabel"
 

@@ -13,17 +13,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jax import Array
-from jax.flatten_util import ravel_pytree
 
 from ...base import Status
 from ...core import AbstractSolver, Found
 from ...penalties.cones import AbstractCone, Product
-from ..newton import Newton
+from .cone_faces import exponents_of, layout, snapped
 from .lanes import lanes_on_host
+from .polish import polish
 
-VERDICTS = (Status.converged, Status.not_converged, Status.infeasible, Status.unbounded)
-CONVERGED, NOT_CONVERGED, INFEASIBLE, UNBOUNDED = range(4)
+# The tolerances of the library, one after the other until Newton's method converges from its point: it needs a point in
+# the basin of Newton's method and no better one.
+HANDOVER = (1e-6, 1e-8)
+
+VERDICTS = (Status.converged, Status.not_converged, Status.infeasible, Status.unbounded, Status.not_unique)
+CONVERGED, NOT_CONVERGED, INFEASIBLE, UNBOUNDED, NOT_UNIQUE = range(5)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class AbstractConicLibrary(AbstractSolver):
     """
 
     tolerance: eqx.AbstractVar[float | None]
+    newton_steps: eqx.AbstractVar[int]
     package: ClassVar[str]
 
     @abc.abstractmethod
@@ -80,46 +84,43 @@ class AbstractConicLibrary(AbstractSolver):
             if reason is not None:
                 raise TypeError(f"{type(self).__name__} cannot solve this problem: {reason}.")
         self.load()
-        tolerance = 1e-8 if self.tolerance is None else self.tolerance
         arrays, rest = eqx.partition(problem, eqx.is_array)
         n, m, dtype = problem.q.shape[0], problem.b.shape[0], problem.q.dtype
-        shapes = (
-            jax.ShapeDtypeStruct((n,), dtype),
-            jax.ShapeDtypeStruct((m,), dtype),
-            jax.ShapeDtypeStruct((), jnp.int32),
-            jax.ShapeDtypeStruct((), jnp.int32),
-        )
+        number = jax.ShapeDtypeStruct((), jnp.int32)
+        shapes = (jax.ShapeDtypeStruct((n,), dtype), jax.ShapeDtypeStruct((m,), dtype), number, number)
 
         def minimise(arrays: Any) -> tuple[Any, ...]:
             program = cone_program(eqx.combine(arrays, rest))
             if program is None:
                 return np.full(n, np.nan), np.full(m, np.nan), NOT_CONVERGED, 0
-            point = self.minimise(program, tolerance)
-            return point.x, point.s - point.y, point.verdict, point.iterations
+            return self._polished(program)
 
         x, v, verdict, iterations = lanes_on_host(minimise, shapes, arrays)
-        z = problem.unknown(x, v)
-        return self._judged(problem, z, verdict, iterations, tolerance)
-
-    def _judged(self, problem: Any, z: Any, verdict: Array, iterations: Array, tolerance: float) -> Found:
-        def norm(z: Any) -> Array:
-            return jnp.linalg.norm(ravel_pytree(problem.residual(z))[0])
-
-        found = norm(z)
-        if ravel_pytree(z)[0].shape[0] <= 600:
-            start = jax.tree.map(lambda leaf: jnp.where(verdict == CONVERGED, leaf, 0), z)
-            polished = Newton(max_steps=4).run(problem, start).z
-            better = (norm(polished) < found) & (verdict == CONVERGED)
-            z = jax.tree.map(lambda new, old: jnp.where(better, new, old), polished, z)
-            found = jnp.where(better, norm(polished), found)
-        scale = 1 + jnp.linalg.norm(ravel_pytree(z)[0]) + jnp.linalg.norm(problem.q) + jnp.linalg.norm(problem.b)
-        eps = float(jnp.finfo(problem.q.dtype).eps)
-        near = found <= max(100 * tolerance, eps**0.75) * scale
         status = Status.converged
         for code, other in enumerate(VERDICTS):
             status = Status.where(verdict == code, other, status)
-        status = Status.where((verdict == CONVERGED) & ~near, Status.not_converged, status)
-        return Found(z, status, iterations)
+        return Found(problem.unknown(x, v), status, iterations)
+
+    def _polished(self, program: ConeProgram) -> tuple[np.ndarray, np.ndarray, int, int]:
+        """`(x, v)` to rounding where Newton's method takes the library's point there; verdict and iterations."""
+        tolerances = HANDOVER if self.tolerance is None else (self.tolerance,)
+        where, exponents = layout(program.cones), exponents_of(program.cones)
+        iterations = 0
+        for tolerance in tolerances:
+            point = self.minimise(program, tolerance)
+            iterations += point.iterations
+            x, v = point.x, point.s - point.y
+            if point.verdict != CONVERGED:
+                return x, v, point.verdict, iterations
+            found = polish(program, where, exponents, x, point.s, point.y, self.newton_steps)
+            size = np.linalg.norm(program.q) + np.linalg.norm(program.b) + np.linalg.norm(found.x)
+            relative = found.residual / (1 + size + np.linalg.norm(found.v))
+            if relative <= 1e-10:
+                break
+        verdict = CONVERGED if relative <= max(1e-7, 100 * tolerance) else NOT_CONVERGED
+        if verdict == CONVERGED and not found.unique:
+            verdict = NOT_UNIQUE
+        return found.x, snapped(where, found.v), verdict, iterations
 
     def load(self) -> ModuleType:
         """The library, imported when it is used."""
@@ -141,12 +142,16 @@ def factors(cone: AbstractCone) -> tuple[AbstractCone, ...]:
 
 def cone_program(problem: Any) -> ConeProgram | None:
     """The data of a problem with NumPy leaves, or `None` where they are not finite."""
-    P = None if problem.P is None else problem.P.on_host()
-    if P is not None:
-        P = scipy.sparse.csc_array((P + P.T) / 2)
-        P.sort_indices()
+    P = None if problem.P is None else symmetric_part(problem.P.on_host())
     A, q, b = problem.A.on_host(), np.asarray(problem.q, np.float64), np.asarray(problem.b, np.float64)
     parts = [q, b, A.data] + ([] if P is None else [P.data])
     if not all(np.isfinite(part).all() for part in parts):
         return None
     return ConeProgram(P, q, A, b, factors(problem.cone))
+
+
+def symmetric_part(P: scipy.sparse.csc_array) -> scipy.sparse.csc_array:
+    """`(P + P^T) / 2`, with sorted indices."""
+    P = scipy.sparse.csc_array((P + P.T) / 2)
+    P.sort_indices()
+    return P

@@ -1,0 +1,73 @@
+"""The inverse of the linearised equation of a cone program, on the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jax import Array
+from jaxtyping import Bool, Float
+
+from ...core import AbstractInverse
+from ...linear import AbstractMatrix
+from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
+from .cone_faces import exponents_of, face, layout
+from .conic_library import factors, symmetric_part
+from .lanes import lanes_on_host
+from .reduced_system import ReducedSystem
+
+KNOWN = (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power)
+
+
+class ConicInverse(AbstractInverse):
+    """`B^{-1}` for `B = [[P, A^T (D - I)], [A, D]]`, with `D` the Jacobian of the projection at `v`.
+
+    One callback for a whole batch; a matrix that several right sides share is factorised for each of them anew, unless
+    they come in one batch.
+    """
+
+    P: AbstractMatrix | None
+    A: AbstractMatrix
+    cone: AbstractCone
+    v: Float[Array, " m"]
+    slack: Float[Array, " m"]
+
+    def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
+        """See `AbstractInverse.solve`."""
+        arrays, rest = eqx.partition(self, eqx.is_array)
+        shapes = (jax.ShapeDtypeStruct(rhs.shape, rhs.dtype), jax.ShapeDtypeStruct((), jnp.bool_))
+
+        def solve(arrays: Any, rhs: np.ndarray) -> tuple[np.ndarray, bool]:
+            rhs = np.asarray(rhs, np.float64)
+            if not rhs.any():
+                return rhs, True
+            system = _factorised(eqx.combine(arrays, rest))
+            if system is None or not system.healthy or not np.isfinite(rhs).all():
+                return np.zeros_like(rhs), False
+            A, n = system.A, system.A.shape[1]
+            r, t = rhs[:n], rhs[n:]
+            if transposed:
+                u, dy = system.solve(r - system.AT @ t, -t)
+                return np.concatenate([u, t + dy]), True
+            dx, dy = system.solve(r, t)
+            return np.concatenate([dx, t - A @ dx - dy]), True
+
+        return lanes_on_host(solve, shapes, arrays, rhs)
+
+
+def known(cone: AbstractCone) -> bool:
+    """Whether the host knows the faces of all parts of a cone."""
+    return all(type(part) in KNOWN for part in factors(cone))
+
+
+def _factorised(inverse: Any) -> ReducedSystem | None:
+    P: scipy.sparse.csc_array | None = None if inverse.P is None else symmetric_part(inverse.P.on_host())
+    A, cones = inverse.A.on_host(), factors(inverse.cone)
+    v, slack = np.asarray(inverse.v, np.float64), np.asarray(inverse.slack, np.float64)
+    if not (np.isfinite(v).all() and np.isfinite(A.data).all() and (P is None or np.isfinite(P.data).all())):
+        return None
+    return ReducedSystem(P, A, face(layout(cones), exponents_of(cones), v, slack))
