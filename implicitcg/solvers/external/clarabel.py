@@ -24,7 +24,7 @@ class Clarabel(AbstractConicLibrary):
     """Clarabel's interior point method for cone programs with quadratic objectives, the default of `icg.conic`.
 
     Args:
-        tolerance: for the residuals and the duality gap, absolute and relative; `None` means 1e-6, and 1e-8 where
+        tolerance: for the residuals and the duality gap, absolute and relative; `None` means 1e-5, and 1e-8 where
             Newton's method does not converge from there.
         max_steps: interior point iterations at the most.
         newton_steps: steps of Newton's method that follow, to rounding as a rule; 0 leaves the library's own point.

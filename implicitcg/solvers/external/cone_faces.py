@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
 from .surfaces import exponential_surface, power_surface
@@ -163,6 +164,18 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
         softs += len(rows)
     weight = np.concatenate(springs) if springs else np.zeros(0)
     return Face(slack, hard, hard_factor, count, soft, soft_factor, weight, rounds, turned)
+
+
+def selector(face: Face) -> scipy.sparse.csr_array:
+    """The hard and then the soft rows as combinations of rows, without those of `turned` and the soft ones of `rounds`.
+
+    A matrix `(hard_count + soft count, m)`.
+    """
+    hard, soft = np.flatnonzero(face.hard >= 0), np.flatnonzero(face.soft >= 0)
+    place = np.concatenate([face.hard[hard], face.hard_count + face.soft[soft]])
+    values = np.concatenate([face.hard_factor[hard], face.soft_factor[soft]])
+    shape = (face.hard_count + len(face.weight), len(face.hard))
+    return scipy.sparse.csr_array((values, (place, np.concatenate([hard, soft]))), shape=shape)
 
 
 def snapped(where: Layout, v: np.ndarray) -> np.ndarray:

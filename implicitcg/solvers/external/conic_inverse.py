@@ -15,10 +15,12 @@ from jaxtyping import Bool, Float
 from ...core import AbstractInverse
 from ...linear import AbstractMatrix
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
+from .condensed_system import CondensedSystem
 from .cone_faces import exponents_of, face, layout
 from .conic_library import factors, symmetric_part
+from .face_system import face_system
 from .lanes import lanes_on_host
-from .reduced_system import ReducedSystem
+from .sparse_system import SparseSystem
 
 KNOWN = (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power)
 
@@ -64,10 +66,10 @@ def known(cone: AbstractCone) -> bool:
     return all(type(part) in KNOWN for part in factors(cone))
 
 
-def _factorised(inverse: Any) -> ReducedSystem | None:
+def _factorised(inverse: Any) -> CondensedSystem | SparseSystem | None:
     P: scipy.sparse.csc_array | None = None if inverse.P is None else symmetric_part(inverse.P.on_host())
     A, cones = inverse.A.on_host(), factors(inverse.cone)
     v, slack = np.asarray(inverse.v, np.float64), np.asarray(inverse.slack, np.float64)
     if not (np.isfinite(v).all() and np.isfinite(A.data).all() and (P is None or np.isfinite(P.data).all())):
         return None
-    return ReducedSystem(P, A, face(layout(cones), exponents_of(cones), v, slack))
+    return face_system(P, A, face(layout(cones), exponents_of(cones), v, slack))

@@ -23,7 +23,7 @@ from .polish import polish
 
 # The tolerances of the library, one after the other until Newton's method converges from its point: it needs a point in
 # the basin of Newton's method and no better one.
-HANDOVER = (1e-6, 1e-8)
+HANDOVER = (1e-5, 1e-8)
 
 VERDICTS = (Status.converged, Status.not_converged, Status.infeasible, Status.unbounded, Status.not_unique)
 CONVERGED, NOT_CONVERGED, INFEASIBLE, UNBOUNDED, NOT_UNIQUE = range(5)

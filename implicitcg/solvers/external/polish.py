@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cone_faces import Face, Layout, face
-from .reduced_system import ReducedSystem
+from .face_system import face_system
+
+CHORDS = 4
+EPS = float(np.finfo(np.float64).eps)
 
 
 class Polished(NamedTuple):
@@ -22,37 +25,43 @@ class Polished(NamedTuple):
 def polish(
     program: Any, where: Layout, exponents: np.ndarray, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int
 ) -> Polished:
-    """`(x, v = s - y)` after at most `steps` semismooth Newton steps, each taken only if the residual falls, and the residual.
+    """The point after at most `steps` semismooth Newton steps from `(x, s - y)`, taken only if the residual falls.
 
     The residual is the norm of `(P x + q + A^T (s - v), A x + s - b)` with `s` the projection of `v`.
     """
-    P, A, AT = program.P, program.A, program.A.T
+    P, A, AT, q, b = program.P, program.A, program.A.T, program.q, program.b
 
-    def residual(x: np.ndarray, v: np.ndarray, near: np.ndarray) -> tuple[Face, np.ndarray, np.ndarray, float]:
+    def residual(x: np.ndarray, v: np.ndarray, near: np.ndarray) -> tuple[Face, np.ndarray, np.ndarray, float, float]:
         here = face(where, exponents, v, near)
-        r = program.q + AT @ (here.slack - v) + (0 if P is None else P @ x)
-        t = A @ x + here.slack - program.b
-        return here, r, t, float(np.sqrt(r @ r + t @ t))
+        Px, Ax, pull = 0 if P is None else P @ x, A @ x, AT @ (here.slack - v)
+        r, t = Px + q + pull, Ax + here.slack - b
+        scale = sum(np.linalg.norm(part) for part in (Px, q, pull, Ax, here.slack, b))
+        return here, r, t, float(np.sqrt(r @ r + t @ t)), EPS * float(scale)
 
     v = s - y
-    here, r, t, size = residual(x, v, s)
-    enough = 4 * np.finfo(float).eps * (1 + np.linalg.norm(program.q) + np.linalg.norm(program.b))
+    here, r, t, size, rounding = residual(x, v, s)
     unique = True
     for step in range(steps):
-        if not size > enough and step:
+        if step and not size > 1e3 * rounding:
             break
-        system = ReducedSystem(P, A, here)
+        system = face_system(P, A, here)
         if not system.healthy:
             unique = system.unique()
-            if not unique or system.pseudo_inverse is None:
+            if not unique:
                 break
-        dx, dy = system.solve(-r, -t)
-        new_x, new_v = x + dx, v - t - A @ dx - dy
-        there, new_r, new_t, new_size = residual(new_x, new_v, here.slack)
-        if not new_size < size:
-            break
-        x, v, here, r, t = new_x, new_v, there, new_r, new_t
-        size, last = new_size, size
-        if size > 0.1 * last:
+        before = size
+        for _ in range(CHORDS):  # the same factors serve as long as they gain three digits
+            dx, dy = system.solve(-r, -t)
+            if not (np.isfinite(dx).all() and np.isfinite(dy).all()):
+                break
+            new_x, new_v = x + dx, v - t - A @ dx - dy
+            there, new_r, new_t, new_size, rounding = residual(new_x, new_v, here.slack)
+            if not new_size < size:
+                break
+            x, v, here, r, t = new_x, new_v, there, new_r, new_t
+            size, last = new_size, size
+            if size > 1e-3 * last or not size > 4 * rounding:
+                break
+        if size > 0.5 * before:
             break
     return Polished(x, v, size, unique)

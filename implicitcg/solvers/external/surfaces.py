@@ -147,13 +147,15 @@ def bracketed_newton(
     x, step = (low + high) / 2, high - low
     if guess is not None:
         near = np.clip(guess, low, high)
-        for _ in range(6):
+        settled = np.zeros(near.shape, bool)
+        for _ in range(8):
             value, slope = function(near)
             moved = np.clip(near - value / np.where(slope > 0, slope, np.inf), low, high)
-            step, near = moved - near, moved
-            if np.all(np.abs(step) <= 4e-16 * np.abs(near)):
+            # a short step ends at rounding, since Newton's method converges quadratically
+            settled = (slope > 0) & (np.abs(moved - near) <= 1e-9 * (1 + np.abs(near)))
+            near = moved
+            if settled.all():
                 return near
-        settled = np.abs(step) <= 4e-15 * np.abs(near)
         low, high = np.where(settled, near, low), np.where(settled, near, high)
         x, step = (low + high) / 2, high - low
     for _ in range(200):
