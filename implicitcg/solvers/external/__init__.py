@@ -3,5 +3,7 @@
 from .celer import Celer as Celer
 from .clarabel import Clarabel as Clarabel
 from .host import HostSolver as HostSolver
+from .moreau import Moreau as Moreau
 from .scikit_learn import ScikitLearn as ScikitLearn
+from .scs import SCS as SCS
 from .skglm import Skglm as Skglm

@@ -21,10 +21,6 @@ from .cone_faces import exponents_of, layout, snapped
 from .lanes import lanes_on_host
 from .polish import polish
 
-# The tolerances of the library, one after the other until Newton's method converges from its point: it needs a point in
-# the basin of Newton's method and no better one.
-HANDOVER = (1e-5, 1e-8)
-
 VERDICTS = (Status.converged, Status.not_converged, Status.infeasible, Status.unbounded, Status.not_unique)
 CONVERGED, NOT_CONVERGED, INFEASIBLE, UNBOUNDED, NOT_UNIQUE = range(5)
 
@@ -63,6 +59,9 @@ class AbstractConicLibrary(AbstractSolver):
     tolerance: eqx.AbstractVar[float | None]
     newton_steps: eqx.AbstractVar[int]
     package: ClassVar[str]
+    # The tolerances of the library, one after the other until Newton's method converges from its point: it needs a
+    # point in its basin and no better one.
+    handover: ClassVar[tuple[float, ...]] = (1e-5, 1e-8)
 
     @abc.abstractmethod
     def refusal(self, cone: AbstractCone) -> str | None:
@@ -103,7 +102,7 @@ class AbstractConicLibrary(AbstractSolver):
 
     def _polished(self, program: ConeProgram) -> tuple[np.ndarray, np.ndarray, int, int]:
         """`(x, v)` to rounding where Newton's method takes the library's point there; verdict and iterations."""
-        tolerances = HANDOVER if self.tolerance is None else (self.tolerance,)
+        tolerances = self.handover if self.tolerance is None else (self.tolerance,)
         where, exponents = layout(program.cones), exponents_of(program.cones)
         iterations = 0
         for tolerance in tolerances:

@@ -1,0 +1,90 @@
+"""Moreau, by callback."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import numpy as np
+import scipy.sparse
+
+from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
+from .clarabel import described
+from .cone_faces import exponents_of, layout
+from .conic_library import (
+    CONVERGED,
+    INFEASIBLE,
+    NOT_CONVERGED,
+    UNBOUNDED,
+    AbstractConicLibrary,
+    ConePoint,
+    ConeProgram,
+)
+from .scs import by_kind
+
+
+class Moreau(AbstractConicLibrary):
+    """Moreau's interior point method; only its forward solver is used, the derivative is ours.
+
+    Args:
+        tolerance: for the residuals and the duality gap, absolute and relative; `None` means 1e-5, and 1e-8 where
+            Newton's method does not converge from there.
+        max_steps: interior point iterations at the most.
+        newton_steps: steps of Newton's method that follow, to rounding as a rule; 0 leaves the library's own point.
+
+    Raises:
+        ImportError: moreau is not installed. TypeError: a cone it does not know.
+    """
+
+    tolerance: float | None = eqx.field(static=True, default=None)
+    max_steps: int = eqx.field(static=True, default=200)
+    newton_steps: int = eqx.field(static=True, default=5)
+    package: ClassVar[str] = "moreau"
+
+    def refusal(self, cone: AbstractCone) -> str | None:
+        """See `AbstractConicLibrary.refusal`."""
+        if type(cone) in (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power):
+            return None
+        return f"Moreau has no {described(cone)}"
+
+    def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
+        """See `AbstractConicLibrary.minimise`."""
+        moreau: Any = self.load()
+        where, n = layout(program.cones), len(program.q)
+        order = moreau_order(where)
+        cones = moreau.Cones(
+            num_zero_cones=len(where.zero),
+            num_nonneg_cones=len(where.orthant),
+            so_cone_dims=[stop - start for start, stop in where.rounds],
+            num_exp_cones=len(where.exponential),
+            power_alphas=list(exponents_of(program.cones)),
+            psd_dims=[order for _, _, order in where.matrices],
+        )
+        inner = moreau.IPMSettings(tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
+        settings = moreau.Settings(solver="ipm", device="cpu", max_iter=self.max_steps, ipm_settings=inner)
+        P = scipy.sparse.csr_array((n, n)) if program.P is None else scipy.sparse.csr_array(program.P)
+        A = scipy.sparse.csr_array(program.A[order])
+        solver = moreau.Solver(P, program.q, A, program.b[order], cones, settings)
+        found = solver.solve()
+        s, y = np.empty(where.size), np.empty(where.size)
+        s[order], y[order] = found.s, found.z
+        verdict = _VERDICTS.get(solver.info.status.name, NOT_CONVERGED)
+        return ConePoint(np.asarray(found.x), s, y, verdict, int(solver.info.iterations))
+
+
+def moreau_order(where: Any) -> np.ndarray:
+    """The rows as Moreau has them: zero, orthant, second-order, exponential, power, semidefinite."""
+    order = by_kind(where, lower=False)
+    start = len(where.zero) + len(where.orthant) + sum(stop - start for start, stop in where.rounds)
+    size = sum(stop - start for start, stop, _ in where.matrices)
+    return np.concatenate([order[:start], order[start + size :], order[start : start + size]])
+
+
+_VERDICTS = {
+    "Solved": CONVERGED,
+    "AlmostSolved": CONVERGED,  # the residual is judged afterwards
+    "PrimalInfeasible": INFEASIBLE,
+    "AlmostPrimalInfeasible": INFEASIBLE,
+    "DualInfeasible": UNBOUNDED,
+    "AlmostDualInfeasible": UNBOUNDED,
+}
