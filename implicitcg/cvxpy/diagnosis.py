@@ -1,0 +1,1 @@
+def explain(layer, arrays, which, error): return error

@@ -1,0 +1,173 @@
+"""The layer: a convex problem written in CVXPY, as a function of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+from jax import Array
+
+from ..base import SolveError, is_traced, translated_errors
+from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, certify, solve
+from ..problems import conic
+from .arguments import Declared, batched
+from .canonical import Canonical, canonicalise
+from .diagnosis import explain
+from .options import forward_solver
+from .validation import validate
+
+if TYPE_CHECKING:
+    import cvxpy
+
+
+class CvxpyLayer(eqx.Module):
+    r"""The optimal variables of a convex problem, written in CVXPY, as a function of its parameters.
+
+    The problem is brought to the form `min 1/2 x^T P x + q^T x`, `A x + s = b`, `s in K` once. `P`, `q`, `A` and `b` are
+    affine in the parameters, and the variables linear in `x`; these maps are part of the traced program, so that a call
+    is an ordinary JAX function: `jit`, `vmap`, `grad`, `jvp`, `jacfwd`, `jacrev`, `hessian`, in any nesting, from any
+    number of threads. A layer is a pytree without leaves: it may be a part of an Equinox module or an argument of a
+    compiled function. The call is that of `cvxpylayers.jax.CvxpyLayer`.
+
+    Args:
+        problem: a `cvxpy.Problem` by the rules of parametrised programming (DPP). Quadratic objectives stay quadratic,
+            and the matrix `P` of `cp.quad_form(x, P)` in the objective may be a parameter.
+        parameters: all parameters of the problem, in the order in which a call takes their values.
+        variables: what a call returns, in this order: variables of the problem, and for multipliers the
+            `dual_variables` of its constraints.
+        solver: `None` or `"CLARABEL"`, another name that CVXPY or cvxpylayers has for a solver, or a solver of
+            `icg.solvers`. It does not enter the derivative.
+        gp: whether the problem is a geometric program: positive variables and parameters, of which logarithms are
+            taken.
+        verbose: whether CVXPY's compilation and the solver print what they do.
+        canon_backend: how CVXPY builds its matrices, `None` for its own choice.
+        solver_args: options of the solver, for every call.
+
+    Raises:
+        ImportError: CVXPY is not installed. TypeError, ValueError: not a convex problem, not DPP (the parts that are
+            not are named), parameters missing or unused, variables that are not the problem's.
+
+    Example:
+        >>> import cvxpy as cp, jax, jax.numpy as jnp, implicitcg as icg
+        >>> x, u = cp.Variable(3), cp.Parameter(3)
+        >>> problem = cp.Problem(cp.Minimize(cp.sum_squares(x - u)), [cp.sum(x) == 1, x >= 0])
+        >>> simplex = icg.CvxpyLayer(problem, [u], [x])
+        >>> simplex(jnp.array([1.0, 0.5, -1.0]))[0].round(4).tolist()
+        [0.75, 0.25, 0.0]
+        >>> jax.jacobian(lambda u: simplex(u)[0])(jnp.array([1.0, 0.5, -1.0])).round(4)[0].tolist()
+        [0.5, -0.5, 0.0]
+
+    Source: Agrawal, Amos, Barratt, Boyd, Diamond, Kolter, Differentiable convex optimization layers, NeurIPS 2019, for
+    the maps; the derivative is that of `icg.conic`.
+    """
+
+    canonical: Canonical = eqx.field(static=True)
+    parameters: tuple[Declared, ...] = eqx.field(static=True)
+    constraints: tuple[str, ...] = eqx.field(static=True)
+    solver: str | AbstractSolver | None
+    solver_args: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        problem: cvxpy.Problem,
+        parameters: Sequence[cvxpy.Parameter],
+        variables: Sequence[cvxpy.Variable],
+        solver: str | AbstractSolver | None = None,
+        gp: bool = False,
+        verbose: bool = False,
+        canon_backend: str | None = None,
+        solver_args: Mapping[str, Any] | None = None,
+    ):
+        validate(problem, parameters, variables, gp)
+        arguments = dict(solver_args or {}) | ({"verbose": True} if verbose else {})
+        forward_solver(solver, arguments)  # refuses at once what no call could use
+        self.canonical = canonicalise(problem, parameters, variables, gp=gp, verbose=verbose, backend=canon_backend)
+        self.parameters = tuple(Declared.of(parameter, gp) for parameter in parameters)
+        self.constraints = tuple(str(constraint) for constraint in problem.constraints)
+        self.solver = solver
+        self.solver_args = tuple(arguments.items())
+
+    def __call__(
+        self, *parameters: Any, solver_args: Mapping[str, Any] | None = None, throw: bool = True
+    ) -> tuple[Array, ...]:
+        """The optimal `variables` at values of the parameters.
+
+        Args:
+            *parameters: one array for each parameter of the layer, in their order and of their shapes, each with or
+                without leading batch axes; those that have them must agree.
+            solver_args: options of the solver for this call, on top of those of the layer.
+            throw: whether failures raise; with `False`, use `solve` to see the status.
+
+        Returns:
+            One array for each of the layer's `variables`, with the batch axes in front.
+
+        Raises:
+            ValueError: wrong shapes, batches that differ, values that are not as declared, each with the name of the
+                parameter. SolveError: infeasible, unbounded, or not solved, with the constraints that clash.
+        """
+        return self.solve(*parameters, solver_args=solver_args, throw=throw).value
+
+    def solve(self, *parameters: Any, solver_args: Mapping[str, Any] | None = None, throw: bool = True) -> Solution:
+        """The whole `Solution`: the tuple of variables as its `value`, and a status, residual and steps per element.
+
+        Its `dual` are the multipliers `y` of the cone program. With `throw=False` an element of a batch that is
+        infeasible says so in its `status` and leaves the others alone.
+        """
+        shape, arrays, which = batched(self.parameters, parameters)
+        solver = self._solver(solver_args)
+        try:
+            with translated_errors():
+                solution = _solved(self.canonical, tuple(arrays), tuple(which), solver, throw)
+        except SolveError as error:
+            if is_traced(arrays):
+                raise
+            raise explain(self, arrays, which, error) from None
+        return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), solution) if shape else solution
+
+    def problem(self, *parameters: Any) -> AbstractProblem:
+        """The cone program at values of the parameters (one of each, no batch), for `icg.solve` and `icg.certify`."""
+        shape, arrays, _ = batched(self.parameters, parameters)
+        if shape:
+            raise ValueError(
+                f"A cone program is made for one value of each parameter, and this is a batch of shape {shape}. Use "
+                "`jax.vmap`, or take one element."
+            )
+        return _program(self.canonical, arrays)
+
+    def certificate(
+        self, *parameters: Any, solver_args: Mapping[str, Any] | None = None, tol: float | None = None
+    ) -> Certificate:
+        """The verdict of `icg.certify` on the derivative at values of the parameters (one of each, no batch)."""
+        problem = self.problem(*parameters)
+        return certify(problem, solve(problem, self._solver(solver_args), throw=False), tol=tol)
+
+    def _solver(self, solver_args: Mapping[str, Any] | None) -> AbstractSolver | None:
+        return forward_solver(self.solver, dict(self.solver_args) | dict(solver_args or {}))
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{parameter.name}{list(parameter.shape)}" for parameter in self.parameters)
+        found = ", ".join(f"{variable.name}{list(variable.shape)}" for variable in self.canonical.variables)
+        return f"CvxpyLayer(({given}) -> ({found}), {self.canonical.n} unknowns, {self.canonical.m} rows)"
+
+
+def _program(canonical: Canonical, arrays: Sequence[Array]) -> AbstractProblem:
+    P, q, A, b = canonical.evaluate(arrays)
+    return conic(P, q, A, b, canonical.cone())
+
+
+@eqx.filter_jit
+def _solved(
+    canonical: Canonical,
+    arrays: tuple[Array, ...],
+    which: tuple[bool, ...],
+    solver: AbstractSolver | None,
+    throw: bool,
+) -> Solution:
+    def one(*arrays: Array) -> Solution:
+        solution = solve(_program(canonical, arrays), solver, throw=throw)
+        variables = tuple(variable(solution.value, solution.dual) for variable in canonical.variables)
+        return eqx.tree_at(lambda s: s.value, solution, variables)
+
+    return jax.vmap(one, in_axes=tuple(0 if batched else None for batched in which))(*arrays) if any(which) else one(*arrays)
