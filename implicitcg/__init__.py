@@ -18,6 +18,7 @@ from .core import Certificate as Certificate
 from .core import Solution as Solution
 from .core import certify as certify
 from .core import solve as solve
+from .cvxpy import CvxpyLayer as CvxpyLayer
 from .nonsmooth import JacobianSet as JacobianSet
 from .nonsmooth import KinkReport as KinkReport
 from .nonsmooth import conservative_jacobian as conservative_jacobian

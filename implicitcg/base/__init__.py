@@ -3,6 +3,7 @@
 from .checks import kink_tolerance as kink_tolerance
 from .closures import close_over as close_over
 from .errors import SolveError as SolveError
+from .errors import anywhere as anywhere
 from .errors import error_if as error_if
 from .errors import nondifferentiable as nondifferentiable
 from .errors import raise_unless_converged as raise_unless_converged

@@ -24,11 +24,11 @@ class SolveError(RuntimeError):
     """A solve or a derivative failed; the message says why and what to try.
 
     `status` is the `Status` behind it. Inside `jit` the same text arrives in the runtime error that JAX or Equinox
-    raises, because compiled code cannot raise a Python class of ours.
+    raises, because compiled code cannot raise a Python class of ours. `detail` says what is known of the case at hand.
     """
 
-    def __init__(self, status: Status):
-        super().__init__(Status[status])
+    def __init__(self, status: Status, detail: str = ""):
+        super().__init__(f"{Status[status]} {detail}".strip())
         self.status = status
 
 
@@ -66,6 +66,11 @@ def error_if(token: T, predicate: Array, status: Status) -> T:
         return [vary_like(e, leaf) for e, leaf in zip(empty, leaves, strict=True)]
 
     return jax.tree.unflatten(structure, lax.cond(eqxi.unvmap_any(predicate), failed, lambda: leaves))
+
+
+def anywhere(predicate: Array) -> Array:
+    """Whether `predicate` holds somewhere, also in other elements of a batch: `lax.cond` on it stays a branch."""
+    return eqxi.unvmap_any(predicate)
 
 
 @contextlib.contextmanager

@@ -52,9 +52,7 @@ class Declared:
                 raise TypeError(f"The value of {self} holds {value.dtype} entries, not numbers.")
         array = jnp.asarray(value)
         if jnp.iscomplexobj(array) and not self.complex:
-            raise TypeError(
-                f"The value of {self} is complex. Declare it so, `cp.Parameter(..., complex=True)`, or take its real part."
-            )
+            raise TypeError(f"The value of {self} is complex. Declare it `complex=True`, or take its real part.")
         return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.result_type(float))
 
     def batch(self, array: Array) -> tuple[int, ...]:
@@ -82,7 +80,7 @@ class Declared:
             if not holds(value, tolerance):
                 raise ValueError(f"The value of {self} is not {attribute}, as the parameter declares. {remedy}")
         if self.pattern is not None and np.any(value[..., ~self.pattern]):
-            raise ValueError(f"The value of {self} has an entry outside the sparsity pattern that the parameter declares.")
+            raise ValueError(f"The value of {self} has an entry outside the sparsity pattern that it declares.")
 
 
 def batched(declared: Sequence[Declared], values: Sequence[Any]) -> tuple[tuple[int, ...], list[Array], list[bool]]:
@@ -92,7 +90,9 @@ def batched(declared: Sequence[Declared], values: Sequence[Any]) -> tuple[tuple[
     """
     if len(values) != len(declared):
         names = ", ".join(repr(parameter.name) for parameter in declared)
-        raise ValueError(f"The layer has {len(declared)} parameters ({names}), and was called with {len(values)} values.")
+        raise ValueError(
+            f"The layer has {len(declared)} parameters ({names}), and was called with {len(values)} values."
+        )
     arrays = [parameter.array(value) for parameter, value in zip(declared, values, strict=True)]
     batches = [parameter.batch(array) for parameter, array in zip(declared, arrays, strict=True)]
     for parameter, array in zip(declared, arrays, strict=True):

@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse
 from jax import Array, lax
 from jax import numpy as jnp
-from jax.experimental.sparse import BCOO
 
 from ..cones import PSD, AbstractCone, Exponential, Nonnegative, Power, Product, SecondOrder, Zero
+from ..linear import SparseMatrix
 from .maps import SparseMap
 from .reductions import Reductions, Sparse
 
@@ -74,7 +74,16 @@ class Canonical:
         blocks += [Power(exponent) for exponent in self.cones["power"]]
         return Product(*blocks)
 
-    def evaluate(self, parameters: Sequence[Array]) -> tuple[BCOO | None, Array, BCOO, Array]:
+    def outputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which entries of `x` and of `y` the layer returns, as masks."""
+        masks = np.zeros(self.n, bool), np.zeros(self.m, bool)
+        for variable in self.variables:
+            for part in (variable.real, variable.imag):
+                if part is not None:
+                    masks[variable.dual][part.matrix().indices] = True
+        return masks
+
+    def evaluate(self, parameters: Sequence[Array]) -> tuple[SparseMatrix | None, Array, SparseMatrix, Array]:
         """`P`, `q`, `A` and `b` at values of the parameters; `P` is `None` where the objective is linear."""
         parts = {"real": jnp.real, "imag": jnp.imag, "log": jnp.log}
         features = [parts[part](parameters[number]).ravel() for number, part in self.features]
@@ -181,17 +190,16 @@ def _data(program: Any) -> tuple[tuple[Sparse, np.ndarray] | None, Sparse, tuple
     q = Sparse(program.q)[:n]
     everything = Sparse(program.A)  # of the columns of A and then b, where CVXPY means A x + b in K
     A = _entries(-everything[: m * n], m)
-    return P if P is None or P[0].shape[0] else None, q, A, everything[m * n :]
+    return None if P is None or not len(P[1]) else P, q, A, everything[m * n :]
 
 
 def _entries(tensor: Sparse, rows: int) -> tuple[Sparse, np.ndarray]:
-    """The nonzero rows of `tensor`, which stand for the entries of a matrix column by column, in the order of rows."""
+    """The nonzero rows of `tensor`, which stand for the entries of a matrix column by column, and their places."""
     tensor.eliminate_zeros()
     used = np.flatnonzero(np.diff(tensor.indptr))
     column, row = np.divmod(used, max(rows, 1))
-    order = np.lexsort((column, row))
-    return tensor[used[order]], np.stack([row, column], axis=1)[order].astype(np.int32)
+    return tensor[used], np.stack([row, column], axis=1).astype(np.int32)
 
 
-def _sparse(values: Array, indices: np.ndarray, shape: tuple[int, int]) -> BCOO:
-    return BCOO((values, jnp.asarray(indices)), shape=shape, indices_sorted=True, unique_indices=True)
+def _sparse(values: Array, places: np.ndarray, shape: tuple[int, int]) -> SparseMatrix:
+    return SparseMatrix(values, jnp.asarray(places[:, 0]), jnp.asarray(places[:, 1]), shape)

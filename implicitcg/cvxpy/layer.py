@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from ..base import SolveError, is_traced, translated_errors
+from ..base import SolveError, translated_errors
 from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, certify, solve
 from ..problems import conic
 from .arguments import Declared, batched
 from .canonical import Canonical, canonicalise
-from .diagnosis import explain
+from .determined import Determined
+from .diagnosis import concrete, detail, explained
 from .options import forward_solver
 from .validation import validate
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 class CvxpyLayer(eqx.Module):
     r"""The optimal variables of a convex problem, written in CVXPY, as a function of its parameters.
 
-    The problem is brought to the form `min 1/2 x^T P x + q^T x`, `A x + s = b`, `s in K` once. `P`, `q`, `A` and `b` are
+    The problem is brought to the form `min 1/2 x^T P x + q^T x`, `A x + s = b`, `s in K` once. `P`, `q`, `A`, `b` are
     affine in the parameters, and the variables linear in `x`; these maps are part of the traced program, so that a call
     is an ordinary JAX function: `jit`, `vmap`, `grad`, `jvp`, `jacfwd`, `jacrev`, `hessian`, in any nesting, from any
     number of threads. A layer is a pytree without leaves: it may be a part of an Equinox module or an argument of a
@@ -66,6 +69,7 @@ class CvxpyLayer(eqx.Module):
     canonical: Canonical = eqx.field(static=True)
     parameters: tuple[Declared, ...] = eqx.field(static=True)
     constraints: tuple[str, ...] = eqx.field(static=True)
+    variables: tuple[str, ...] = eqx.field(static=True)
     solver: str | AbstractSolver | None
     solver_args: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
@@ -86,6 +90,7 @@ class CvxpyLayer(eqx.Module):
         self.canonical = canonicalise(problem, parameters, variables, gp=gp, verbose=verbose, backend=canon_backend)
         self.parameters = tuple(Declared.of(parameter, gp) for parameter in parameters)
         self.constraints = tuple(str(constraint) for constraint in problem.constraints)
+        self.variables = tuple(variable.name() for variable in problem.variables())
         self.solver = solver
         self.solver_args = tuple(arguments.items())
 
@@ -121,9 +126,7 @@ class CvxpyLayer(eqx.Module):
             with translated_errors():
                 solution = _solved(self.canonical, tuple(arrays), tuple(which), solver, throw)
         except SolveError as error:
-            if is_traced(arrays):
-                raise
-            raise explain(self, arrays, which, error) from None
+            raise self._explained(error, shape, arrays, which, solver) from None
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), solution) if shape else solution
 
     def problem(self, *parameters: Any) -> AbstractProblem:
@@ -142,6 +145,28 @@ class CvxpyLayer(eqx.Module):
         """The verdict of `icg.certify` on the derivative at values of the parameters (one of each, no batch)."""
         problem = self.problem(*parameters)
         return certify(problem, solve(problem, self._solver(solver_args), throw=False), tol=tol)
+
+    def _explained(
+        self, error: SolveError, shape: tuple[int, ...], arrays: Sequence[Any], which: Sequence[bool], solver: Any
+    ) -> SolveError:
+        """`error` with the element that failed and the constraints to blame, where the values are known."""
+        values = concrete(arrays)
+        if values is None:
+            return error
+        status, element = error.status, ()
+        if shape:
+            known = tuple(jnp.asarray(value) for value in values)
+            statuses = np.asarray(_solved(self.canonical, known, tuple(which), solver, False).status._value)
+            failed = np.flatnonzero(statuses == int(status._value))
+            if not len(failed):
+                return error
+            element = tuple(int(i) for i in np.unravel_index(failed[0], shape))
+            values = [
+                value[failed[0]] if is_batched else value for value, is_batched in zip(values, which, strict=True)
+            ]
+        problem = _program(self.canonical, [jnp.asarray(value) for value in values])
+        more = detail(problem, self.canonical, self.constraints, self.variables, status)
+        return explained(error, status, element, more)
 
     def _solver(self, solver_args: Mapping[str, Any] | None) -> AbstractSolver | None:
         return forward_solver(self.solver, dict(self.solver_args) | dict(solver_args or {}))
@@ -165,9 +190,13 @@ def _solved(
     solver: AbstractSolver | None,
     throw: bool,
 ) -> Solution:
+    adjoint = Determined(canonical)
+
     def one(*arrays: Array) -> Solution:
-        solution = solve(_program(canonical, arrays), solver, throw=throw)
+        solution: Any = solve(_program(canonical, arrays), solver, adjoint=adjoint, throw=throw)
         variables = tuple(variable(solution.value, solution.dual) for variable in canonical.variables)
         return eqx.tree_at(lambda s: s.value, solution, variables)
 
-    return jax.vmap(one, in_axes=tuple(0 if batched else None for batched in which))(*arrays) if any(which) else one(*arrays)
+    if not any(which):
+        return one(*arrays)
+    return jax.vmap(one, in_axes=tuple(0 if many else None for many in which))(*arrays)

@@ -50,8 +50,10 @@ class SparseMap:
         if self._one_each:
             return terms
         if self._width == 1:
-            return jnp.zeros(self.shape[0], v.dtype).at[self._rows].set(
-                terms, indices_are_sorted=True, unique_indices=True
+            return (
+                jnp.zeros(self.shape[0], v.dtype)
+                .at[self._rows]
+                .set(terms, indices_are_sorted=True, unique_indices=True)
             )
         return ops.segment_sum(terms, self._rows, self.shape[0], indices_are_sorted=True)
 

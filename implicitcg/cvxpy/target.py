@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import cvxpy.settings as settings
-from cvxpy.constraints import SOC, ExpCone, PowCone3D, SvecPSD
+from cvxpy.constraints.exponential import ExpCone
+from cvxpy.constraints.power import PowCone3D
+from cvxpy.constraints.psd import SvecPSD
+from cvxpy.constraints.second_order import SOC
 from cvxpy.reductions.solution import Solution
 from cvxpy.reductions.solvers import utilities
 from cvxpy.reductions.solvers.conic_solvers.conic_solver import ConicSolver

@@ -86,7 +86,8 @@ def _disciplined(problem: cvxpy.Problem, gp: bool) -> None:
     """DPP by the rules for quadratic objectives: the matrix of a quadratic form in the objective may be a parameter."""
     from cvxpy.utilities import scopes
 
-    if problem.is_dpp("dgp") if gp else problem.is_dpp(quad_form_dpp="qp"):
+    is_dpp: Any = problem.is_dpp
+    if is_dpp("dgp") if gp else is_dpp(quad_form_dpp="qp"):
         return
     convex, rules = ("geometric (DGP)", "is_dgp") if gp else ("convex (DCP)", "is_dcp")
     if not getattr(problem, rules)():

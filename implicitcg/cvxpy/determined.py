@@ -1,0 +1,92 @@
+"""The linear system of a layer's derivative where unknowns that CVXPY added are free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.flatten_util import ravel_pytree
+from jax.scipy.linalg import lu_factor, lu_solve
+
+from ..base import Status, anywhere, error_if
+from ..core import AbstractAdjoint, Automatic, Linearisation
+from ..linear.solves import as_matrix
+from .canonical import Canonical
+
+LIMIT = 3000
+"""Unknowns up to which a singular system is taken apart densely."""
+
+
+class Determined(AbstractAdjoint):
+    """Solves `B dz = rhs`; where `B` is singular, for the part of `dz` that is determined nevertheless.
+
+    To write `norm(x) <= r` as a cone program, CVXPY adds an unknown `t` with `norm(x) <= t <= r`. Where the constraint
+    is slack, every such `t` will do, and `B` is singular although `x` and its derivative are what they should be. This
+    adjoint first does what `Automatic` does. Where that fails, it iterates `x += (B + d I)^{-1} (rhs - B x)` with
+    `d = sqrt(eps) max |B|`, which converges to a solution if there is one. It is accepted if its residual is at most
+    `sqrt(eps)` of `rhs`, and if no null vector of `B` moves anything that the layer returns: a null vector without
+    symmetry, `lim (d (B + d I)^{-1})^k g`, is looked at. Otherwise the derivative is refused as singular.
+    """
+
+    canonical: Canonical = eqx.field(static=True)
+
+    def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
+        """See `AbstractAdjoint.solve`."""
+        flat, unravel = ravel_pytree(rhs)
+        if flat.shape[0] > LIMIT:
+            return Automatic().solve(linearisation, rhs, throw=throw)
+
+        def matvec(v: Array) -> Array:
+            return ravel_pytree(linearisation.apply(unravel(v)))[0]
+
+        def regular(b: Array) -> Array:
+            return ravel_pytree(Automatic().solve(linearisation, unravel(b), throw=False))[0]
+
+        def transposed(b: Array) -> Array:
+            return jax.linear_transpose(regular, b)(b)[0]
+
+        def solver(trans: int) -> Any:
+            def solve(_matvec: Any, b: Array) -> Array:
+                x = (transposed if trans else regular)(b)
+                failed = ~jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(b))
+
+                def rescue(x: Array) -> tuple[Array, Array]:
+                    other, ok = self._loose(matvec, b, trans)
+                    return jnp.where(failed, other, x), ok | ~failed
+
+                x, ok = lax.cond(anywhere(failed), rescue, lambda x: (x, ~failed), x)
+                return error_if(x, ~ok, Status.singular) if throw else jnp.where(ok, x, jnp.nan)
+
+            return solve
+
+        return unravel(lax.custom_linear_solve(matvec, flat, solver(0), solver(1)))
+
+    def _loose(self, matvec: Any, b: Array, trans: int) -> tuple[Array, Array]:
+        matrix = lax.stop_gradient(as_matrix(matvec, b.shape[0], b.dtype))
+        small = float(jnp.finfo(b.dtype).eps) ** 0.5
+        shift = small * jnp.max(jnp.abs(matrix))
+        factors = lu_factor(matrix + shift * jnp.eye(b.shape[0], dtype=b.dtype))
+        side = matrix.T if trans else matrix
+        x = jnp.zeros_like(b)
+        for _ in range(6):
+            x = x + lu_solve(factors, b - side @ x, trans=trans)
+        null = jnp.cos(1.0 + jnp.arange(b.shape[0], dtype=b.dtype))
+        for _ in range(3):
+            null = shift * lu_solve(factors, null)
+        solved = jnp.linalg.norm(side @ x - b) <= small * jnp.linalg.norm(b)
+        return x, solved & self._unmoved(matrix, null, small * b.shape[0] ** 0.5)
+
+    def _unmoved(self, matrix: Array, null: Array, tolerance: float) -> Array:
+        """Whether a null vector `(dx, dv)` of `B` leaves the returned entries of `x` and of `y = s - v` where they are.
+
+        There `ds = -A dx`, and the lower part of `B (dx, 0)` is `A dx`.
+        """
+        n = self.canonical.n
+        in_x, in_y = self.canonical.outputs()
+        dx, dv = null[:n], null[n:]
+        dy = -matrix[n:, :n] @ dx - dv
+        moved = jnp.where(jnp.asarray(in_x), dx, 0), jnp.where(jnp.asarray(in_y), dy, 0)
+        return jnp.linalg.norm(jnp.concatenate(moved)) <= tolerance
