@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_factor, lu_solve
 
 from ..base import Status, anywhere, error_if
-from ..core import AbstractAdjoint, Automatic, Linearisation
+from ..core import AbstractAdjoint, AbstractProblem, AbstractSolver, Automatic, Found, Linearisation
 from ..linear.solves import as_matrix
 from .canonical import Canonical
 
@@ -66,27 +66,62 @@ class Determined(AbstractAdjoint):
 
     def _loose(self, matvec: Any, b: Array, trans: int) -> tuple[Array, Array]:
         matrix = lax.stop_gradient(as_matrix(matvec, b.shape[0], b.dtype))
-        small = float(jnp.finfo(b.dtype).eps) ** 0.5
-        shift = small * jnp.max(jnp.abs(matrix))
-        factors = lu_factor(matrix + shift * jnp.eye(b.shape[0], dtype=b.dtype))
+        factors, shift, small = _shifted(matrix)
         side = matrix.T if trans else matrix
         x = jnp.zeros_like(b)
         for _ in range(6):
             x = x + lu_solve(factors, b - side @ x, trans=trans)
-        null = jnp.cos(1.0 + jnp.arange(b.shape[0], dtype=b.dtype))
-        for _ in range(3):
-            null = shift * lu_solve(factors, null)
         solved = jnp.linalg.norm(side @ x - b) <= small * jnp.linalg.norm(b)
-        return x, solved & self._unmoved(matrix, null, small * b.shape[0] ** 0.5)
+        return x, solved & _unmoved(self.canonical, matrix, factors, shift)
 
-    def _unmoved(self, matrix: Array, null: Array, tolerance: float) -> Array:
-        """Whether a null vector `(dx, dv)` of `B` leaves the returned entries of `x` and of `y = s - v` where they are.
 
-        There `ds = -A dx`, and the lower part of `B (dx, 0)` is `A dx`.
-        """
-        n = self.canonical.n
-        in_x, in_y = self.canonical.outputs()
-        dx, dv = null[:n], null[n:]
-        dy = -matrix[n:, :n] @ dx - dv
-        moved = jnp.where(jnp.asarray(in_x), dx, 0), jnp.where(jnp.asarray(in_y), dy, 0)
-        return jnp.linalg.norm(jnp.concatenate(moved)) <= tolerance
+class UniqueWhereItMatters(AbstractSolver):
+    """A solver of cone programs for which a solution is unique if what the layer returns of it is."""
+
+    solver: AbstractSolver
+    canonical: Canonical = eqx.field(static=True)
+
+    def run(self, problem: Any, init: Any) -> Found:
+        """See `AbstractSolver.run`."""
+        found = self.solver.run(problem, init)
+        if ravel_pytree(found.z)[0].shape[0] > LIMIT:
+            return found
+        loose = found.status == Status.not_unique
+        pardoned = loose & lax.cond(
+            anywhere(loose), lambda: determined(problem, found.z, self.canonical), lambda: jnp.zeros_like(loose)
+        )
+        status = Status.where(pardoned, Status.converged, found.status)
+        return eqx.tree_at(lambda f: f.status, found, status)
+
+
+@eqx.filter_jit
+def determined(problem: AbstractProblem, z: Any, canonical: Canonical) -> Array:
+    """Whether the linearised equation leaves nothing free that the layer returns."""
+    flat, unravel = ravel_pytree(z)
+    linearisation = problem.linearise(z)
+    matrix = as_matrix(lambda v: ravel_pytree(linearisation.apply(unravel(v)))[0], flat.shape[0], flat.dtype)
+    factors, shift, _ = _shifted(matrix)
+    return _unmoved(canonical, matrix, factors, shift)
+
+
+def _shifted(matrix: Array) -> tuple[Any, Array, float]:
+    """The factors of `B + d I`, `d`, and `sqrt(eps)`."""
+    small = float(jnp.finfo(matrix.dtype).eps) ** 0.5
+    shift = small * jnp.max(jnp.abs(matrix))
+    return lu_factor(matrix + shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)), shift, small
+
+
+def _unmoved(canonical: Canonical, matrix: Array, factors: Any, shift: Array) -> Array:
+    """Whether a null vector `(dx, dv)` of `B` leaves the returned entries of `x` and of `y = s - v` where they are.
+
+    There `ds = -A dx`, and the lower part of `B (dx, 0)` is `A dx`.
+    """
+    size, n = matrix.shape[0], canonical.n
+    null = jnp.cos(1.0 + jnp.arange(size, dtype=matrix.dtype))
+    for _ in range(3):
+        null = shift * lu_solve(factors, null)
+    in_x, in_y = canonical.outputs()
+    dx, dv = null[:n], null[n:]
+    dy = -matrix[n:, :n] @ dx - dv
+    moved = jnp.where(jnp.asarray(in_x), dx, 0), jnp.where(jnp.asarray(in_y), dy, 0)
+    return jnp.linalg.norm(jnp.concatenate(moved)) <= (float(jnp.finfo(matrix.dtype).eps) * size) ** 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, certi
 from ..problems import conic
 from .arguments import Declared, batched
 from .canonical import Canonical, canonicalise
-from .determined import Determined
+from .determined import Determined, UniqueWhereItMatters, determined
 from .diagnosis import concrete, detail, explained
 from .options import forward_solver
 from .validation import validate
@@ -142,9 +143,23 @@ class CvxpyLayer(eqx.Module):
     def certificate(
         self, *parameters: Any, solver_args: Mapping[str, Any] | None = None, tol: float | None = None
     ) -> Certificate:
-        """The verdict of `icg.certify` on the derivative at values of the parameters (one of each, no batch)."""
+        """The verdict of `icg.certify` on the derivative at values of the parameters (one of each, no batch).
+
+        It is about the cone program with all its unknowns. Where those that CVXPY added are free, as at a slack
+        `norm(x) <= r`, that one is singular though the layer's variables have a derivative; the verdict is `unknown`.
+        """
         problem = self.problem(*parameters)
-        return certify(problem, solve(problem, self._solver(solver_args), throw=False), tol=tol)
+        plain = self._solver(solver_args)
+        judged = UniqueWhereItMatters(problem.default_solver() if plain is None else plain, self.canonical)
+        solution = solve(problem, judged, throw=False)
+        verdict = certify(problem, solution, tol=tol)
+        if verdict.verdict != "singular" or not bool(determined(problem, solution.root, self.canonical)):
+            return verdict
+        reason = (
+            "unknowns that CVXPY added to the problem are free here (a constraint is slack), so that the cone program "
+            "is singular as a whole; the variables of the layer and their derivative are determined"
+        )
+        return dataclasses.replace(verdict, verdict="unknown", reason=reason)
 
     def _explained(
         self, error: SolveError, shape: tuple[int, ...], arrays: Sequence[Any], which: Sequence[bool], solver: Any
@@ -193,7 +208,10 @@ def _solved(
     adjoint = Determined(canonical)
 
     def one(*arrays: Array) -> Solution:
-        solution: Any = solve(_program(canonical, arrays), solver, adjoint=adjoint, throw=throw)
+        problem = _program(canonical, arrays)
+        plain = problem.default_solver() if solver is None else solver
+        judged = UniqueWhereItMatters(plain, canonical)
+        solution: Any = solve(problem, judged, adjoint=adjoint, throw=throw)
         variables = tuple(variable(solution.value, solution.dual) for variable in canonical.variables)
         return eqx.tree_at(lambda s: s.value, solution, variables)
 
