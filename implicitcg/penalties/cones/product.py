@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float
 
 from .cone import AbstractCone
+from .power import Power
+
+
+class _Run(NamedTuple):
+    """`count` cones alike of dimension `size`, whose blocks begin at `start`; their parameters are stacked."""
+
+    cone: AbstractCone
+    count: int
+    size: int
+    start: int
+
+    def of(self, x: Array) -> Array:
+        """The blocks, one a row; a single one without that axis."""
+        part = x[..., self.start : self.start + self.count * self.size]
+        alone = self.count == 1 and not isinstance(self.cone, Power)
+        return part if alone else part.reshape(*x.shape[:-1], self.count, self.size)
 
 
 class Product(AbstractCone):
@@ -39,11 +59,28 @@ class Product(AbstractCone):
 
     def project(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
         """Every block projected on its cone."""
-        return _joined(x, [cone.project(block) for cone, block in zip(self.cones, self.split(x), strict=True)])
+        x = self.checked(x)
+        return _joined(x, [_flat(run.cone.project(run.of(x)), x) for run in self._runs()])
 
     def project_dual(self, v: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
         """Every block projected on the dual of its cone."""
-        return _joined(v, [cone.project_dual(block) for cone, block in zip(self.cones, self.split(v), strict=True)])
+        v = self.checked(v)
+        return _joined(v, [_flat(run.cone.project_dual(run.of(v)), v) for run in self._runs()])
+
+    def _runs(self) -> list[_Run]:
+        """Equal cones that follow each other are projected on together: a program has hundreds of exponential ones."""
+        runs, start = [], 0
+        for _, group in itertools.groupby(self.cones, key=jax.tree.structure):
+            alike = list(group)
+            if not jax.tree.leaves(alike[0]) or isinstance(alike[0], Power):
+                parts = [(jax.tree.map(lambda *leaves: jnp.stack(leaves), *alike), len(alike))]
+            else:
+                parts = [(cone, 1) for cone in alike]
+            for cone, count in parts:
+                size = alike[0].dimension
+                runs.append(_Run(cone, count, size, start))
+                start += count * size
+        return runs
 
     def dual(self) -> Product:
         """The product of the duals."""
@@ -51,6 +88,10 @@ class Product(AbstractCone):
 
     def invalid(self) -> Array:
         return jnp.stack([jnp.any(cone.invalid()) for cone in self.cones] or [jnp.asarray(False)]).any()
+
+
+def _flat(blocks: Array, like: Array) -> Array:
+    return blocks.reshape(*like.shape[:-1], -1)
 
 
 def _joined(like: Array, blocks: list[Array]) -> Array:
