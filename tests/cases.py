@@ -250,6 +250,29 @@ CASES += [
     ),
 ]
 
+_K = icg.cones.Product(icg.cones.Nonnegative(2), icg.cones.SecondOrder(3))
+
+CASES += [
+    Case(
+        "cone program, in all its data",
+        lambda t: icg.conic(t["P"], t["q"], t["A"], t["b"], _K),
+        {
+            "P": jnp.asarray(_P),
+            "q": jnp.asarray([1.0, -2.0, 0.5, 0.3]),
+            "A": jnp.asarray(_G),
+            "b": jnp.asarray([0.1, 0.2, 0.3, 0.1, 0.1]),
+        },
+        adjoints=general_adjoints,
+        singular=lambda t: icg.conic(
+            t["P"],
+            t["q"],
+            jnp.concatenate([t["A"][:1], t["A"][:1]]),
+            jnp.asarray([-0.5, -0.5], t["q"].dtype),
+            icg.cones.Nonnegative(2),
+        ),
+    ),
+]
+
 
 def _like(array: np.ndarray, theta: Any) -> jax.Array:
     """Constants in the dtype of the parameter, so that one row serves float32 and float64."""

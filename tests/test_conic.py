@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import cvxpy
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import scipy.sparse
+from laws import assert_close, direction_like, inner, moved
 
 import implicitcg as icg
 
@@ -36,3 +42,165 @@ def test_an_infeasible_and_an_unbounded_element_leave_the_rest_of_a_batch_alone(
     np.testing.assert_allclose(found.value[jnp.array([0, 2]), 0], [-1.0, -1.0], atol=1e-12)
     free = icg.conic(None, [1.0], [[1.0]], [1.0], cones.Nonnegative(1))
     assert icg.solve(free, throw=False).status == icg.Status.unbounded
+
+
+EVERY = cones.Product(
+    cones.Zero(1), cones.Nonnegative(3), cones.SecondOrder(3), cones.PSD(3), cones.Exponential(), cones.Power(0.3)
+)
+
+
+def random_programs(count: int, n: int = 14):
+    """Programs with every cone, made around a solution: `v` at random, `s = Pi(v)`, `y = s - v`, and data that fit."""
+    random = np.random.default_rng(0)
+    A, x = random.standard_normal((count, EVERY.dimension, n)), random.standard_normal((count, n))
+    v = random.standard_normal((count, EVERY.dimension))
+    root = random.standard_normal((count, n, n))
+    P = root @ root.transpose(0, 2, 1) / n + 0.1 * np.eye(n)
+    s = np.asarray(jax.vmap(EVERY.project)(v))
+    b = np.einsum("kij,kj->ki", A, x) + s
+    q = -np.einsum("kij,kj->ki", P, x) - np.einsum("kij,ki->kj", A, s - v)
+    data = {"P": P, "q": q, "A": A, "b": b, "a": np.full(count, 0.3)}
+    return jax.tree.map(jnp.asarray, data), x, s - v
+
+
+def solved(t):
+    found = icg.solve(
+        icg.conic(t["P"], t["q"], t["A"], t["b"], cones.Product(*EVERY.cones[:-1], cones.Power(t["a"]))), throw=False
+    )
+    return (found.value, found.dual), found.converged
+
+
+def test_random_programs_with_every_cone_have_the_solutions_they_were_made_of_and_the_derivatives_of_differences():
+    theta, x, y = random_programs(40)
+    direction = jax.tree.map(lambda leaf: leaf * 0.3, direction_like(theta, seed=1))
+    direction["P"] = (direction["P"] + jnp.swapaxes(direction["P"], 1, 2)) / 2
+    weights = direction_like((jnp.asarray(x), jnp.asarray(y)), seed=2)
+
+    @jax.jit
+    def everything(theta):
+        def batch(theta):
+            return jax.vmap(solved)(theta)
+
+        found, along, converged = jax.jvp(batch, (theta,), (direction,), has_aux=True)
+        return found, along, converged, jax.vjp(lambda t: batch(t)[0], theta)[1](weights)[0]
+
+    found, along, converged, pulled = everything(theta)
+    assert converged.all()
+    assert_close(found, (x, y), 1e-9)  # polished; conditions up to 1e5
+    step = 1e-4  # the direction is spread over 40 programs, so each moves by 1e-5
+    ends = [everything(moved(theta, direction, sign * step))[0] for sign in (1, -1)]
+    differences = jax.tree.map(lambda a, b: (a - b) / (2 * step), *ends)
+    assert_close(along, differences, 1e-6)  # curvature times step^2, and rounding of 1e-13 / step
+    np.testing.assert_allclose(inner(weights, along), inner(pulled, direction), rtol=1e-8)
+
+
+def test_programs_agree_with_cvxpy_and_clarabel():
+    theta, x, _ = random_programs(3)
+    for k in range(3):
+        P, q, A, b = (np.asarray(theta[name][k]) for name in "PqAb")
+        z = cvxpy.Variable(len(q))
+        s = b - A @ z
+        S = cvxpy.Variable((3, 3), PSD=True)
+        column, row = np.tril_indices(3)
+        scale = np.where(row == column, 1.0, np.sqrt(2.0))
+        problem = cvxpy.Problem(
+            cvxpy.Minimize(cvxpy.quad_form(z, cvxpy.psd_wrap((P + P.T) / 2)) / 2 + q @ z),
+            [s[0] == 0, s[1:4] >= 0, cvxpy.SOC(s[4], s[5:7])]
+            + [cvxpy.multiply(scale[i], S[row[i], column[i]]) == s[7 + i] for i in range(6)]
+            + [cvxpy.ExpCone(s[13], s[14], s[15]), cvxpy.PowCone3D(s[16], s[17], s[18], 0.3)],
+        )
+        problem.solve(cvxpy.CLARABEL)
+        np.testing.assert_allclose(z.value, x[k], atol=1e-5)  # Clarabel's own accuracy is 1e-8 in the objective
+
+
+@pytest.mark.parametrize("form", [scipy.sparse.csr_array, jax.experimental.sparse.BCOO.fromdense])
+def test_sparse_data_have_the_solution_of_dense_data(form):
+    A = np.array([[-1.0, 0.0], [0.0, -1.0], [1.0, 2.0]])
+
+    def solve(A, P):
+        return icg.solve(icg.conic(P, [-1.0, -1.0], A, [0.0, 0.0, 1.0], cones.Nonnegative(3))).value
+
+    np.testing.assert_allclose(solve(form(A), form(np.eye(2))), solve(A, np.eye(2)), atol=1e-14)
+
+
+def test_scs_leads_to_the_same_point():
+    u = jnp.array([1.0, 3.0, 4.0])
+    problem = icg.conic(jnp.eye(3), -u, -jnp.eye(3), jnp.zeros(3), cones.SecondOrder(3))
+    found = icg.solve(problem, icg.solvers.external.SCS())
+    np.testing.assert_allclose(found.value, [3.0, 1.8, 2.4], atol=1e-12)
+
+
+def projected(cone, u):
+    """The projection of `u` on a cone, as a cone program."""
+    d = cone.dimension
+    return icg.solve(icg.conic(jnp.eye(d), -u, -jnp.eye(d), jnp.zeros(d), cone)).value
+
+
+S = cones.PSD(2)
+KINKS = {
+    "second-order cone, on its boundary": (cones.SecondOrder(3), [5.0, 3.0, 4.0], [1.0, 0.0, 0.0]),
+    "second-order cone, on the polar boundary": (cones.SecondOrder(3), [-5.0, 3.0, 4.0], [1.0, 0.0, 0.0]),
+    "semidefinite, an eigenvalue of zero": (S, S.vector(jnp.diag(jnp.array([1.0, 0.0]))), [0.0, 0.0, 1.0]),
+    "orthant, a weakly active bound": (cones.Nonnegative(2), [0.0, 1.0], [1.0, 0.0]),
+    "exponential cone, on its boundary": (cones.Exponential(), [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_at_a_kink_the_derivative_is_between_the_pieces_on_both_sides(name):
+    cone, u, across = KINKS[name]
+    u, across = jnp.asarray(u), jnp.asarray(across)
+    derivative = jax.jacfwd(lambda u: projected(cone, u))(u)
+    pieces = [jax.jacfwd(cone.project)(u + side * 1e-6 * across) for side in (1, -1)]
+    gaps = [np.abs(np.asarray(derivative - piece)).max() for piece in pieces]
+    assert np.abs(np.asarray(pieces[0] - pieces[1])).max() > 0.3  # it is a kink
+    assert min(gaps) < 1e-4  # a piece a distance of 1e-6 away, curved
+
+
+def test_the_whole_set_of_derivatives_at_a_weakly_active_bound():
+    found = icg.conservative_jacobian(lambda u: projected(cones.Nonnegative(2), u), jnp.array([0.0, 1.0]), tol=1e-9)
+    assert found.contains(jnp.diag(jnp.array([1.0, 1.0])), 1e-9)
+    assert found.contains(jnp.diag(jnp.array([0.0, 1.0])), 1e-9)
+    assert not found.contains(jnp.diag(jnp.array([1.0, 0.0])), 1e-3)
+
+
+def test_repeated_eigenvalues_are_no_kink():
+    u = S.vector(jnp.eye(2) * 2.0)
+    np.testing.assert_allclose(jax.jacfwd(lambda u: projected(S, u))(u), np.eye(3), atol=1e-10)
+
+
+def test_dependent_constraints_keep_the_value_and_refuse_the_derivative_by_name():
+    def twice(q):
+        A, b = jnp.array([[-1.0, 0.0], [-1.0, 0.0], [0.0, -1.0]]), jnp.array([0.0, 0.0, 5.0])
+        return icg.solve(icg.conic(jnp.eye(2), q, A, b, cones.Nonnegative(3))).value
+
+    q = jnp.array([1.0, 1.0])
+    np.testing.assert_allclose(twice(q), [0.0, -1.0], atol=1e-10)
+    with pytest.raises(icg.SolveError, match="singular"):
+        jax.jacfwd(twice)(q)
+
+
+def test_a_solution_that_is_not_unique_is_refused_by_name():
+    with pytest.raises(icg.SolveError, match="not unique"):  # any x in [0, 1]
+        icg.solve(
+            icg.conic(None, [0.0, 1.0], -np.eye(4, 2) + np.eye(4, 2, -2), [0.0, 0.0, 1.0, 1.0], cones.Nonnegative(4))
+        )
+
+
+def test_several_threads_solve_and_differentiate_at_once():
+    slope = jax.jit(jax.grad(lambda u: nearest(u).value[1]))
+    points = [jnp.array([1.0, 3.0, 4.0]) + 0.1 * k for k in range(16)]
+    alone = [slope(u) for u in points]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(slope, points))
+    np.testing.assert_array_equal(alone, together)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"q": np.ones(3)}, "A has shape"), ({"b": np.ones(2)}, "b has shape"), ({"P": np.ones((3, 2))}, "P has shape")],
+)
+def test_wrong_shapes_are_named(change, name):
+    data = {"P": np.eye(2), "q": np.ones(2), "A": np.ones((3, 2)), "b": np.ones(3)} | change
+    with pytest.raises(ValueError, match=name):
+        icg.conic(**data, cone=cones.Nonnegative(3))

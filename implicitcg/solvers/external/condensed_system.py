@@ -44,8 +44,8 @@ class CondensedSystem:
 
     def _fix(self, A: scipy.sparse.csc_array, face: Face) -> None:
         hard = face.hard[A.indices]
-        counts = np.bincount(hard[hard >= 0], minlength=face.hard_count)
-        alone = np.flatnonzero((hard >= 0) & (counts[hard] == 1) & (A.data != 0))
+        counts = np.append(np.bincount(hard[hard >= 0], minlength=face.hard_count), 0)  # and one for -1, no row
+        alone = np.flatnonzero((counts[hard] == 1) & (A.data != 0))
         column = np.searchsorted(A.indptr, alone, side="right") - 1
         self.fixed, first = np.unique(column, return_index=True)
         self.fixing = hard[alone[first]]
