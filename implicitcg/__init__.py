@@ -4,6 +4,7 @@ from . import adjoints as adjoints
 from . import cones as cones
 from . import designs as designs
 from . import nonsmooth as nonsmooth
+from . import optim as optim
 from . import penalties as penalties
 from . import plots as plots
 from . import projections as projections
@@ -11,6 +12,7 @@ from . import prox as prox
 from . import solvers as solvers
 from . import sorting as sorting
 from . import tuning as tuning
+from . import unroll as unroll
 from .base import SolveError as SolveError
 from .base import Status as Status
 from .core import AbstractProblem as AbstractProblem
