@@ -244,7 +244,9 @@ def _solve_with_inverse(linearisation: Linearisation, inverse: AbstractInverse, 
 
                 def densely() -> tuple[Array, Array]:
                     # in a batch this runs for the healthy elements too, which must not wait for each other
-                    matrix = jnp.where(close, jnp.eye(b.shape[0], dtype=b.dtype), as_matrix(matvec, *b.shape, b.dtype))
+                    matrix = jnp.where(
+                        close, jnp.eye(b.shape[0], dtype=b.dtype), as_matrix(matvec, b.shape[0], b.dtype)
+                    )
                     factors, regular = lu(matrix)
                     return jnp.where(regular, lu_solve(factors, b), 0), regular
 

@@ -16,18 +16,18 @@ from .power import Power
 
 
 class _Run(NamedTuple):
-    """`count` cones alike of dimension `size`, whose blocks begin at `start`; their parameters are stacked."""
+    """`number` cones alike of dimension `size`, whose blocks begin at `start`; their parameters are stacked."""
 
     cone: AbstractCone
-    count: int
+    number: int
     size: int
     start: int
 
     def of(self, x: Array) -> Array:
         """The blocks, one a row; a single one without that axis."""
-        part = x[..., self.start : self.start + self.count * self.size]
-        alone = self.count == 1 and not isinstance(self.cone, Power)
-        return part if alone else part.reshape(*x.shape[:-1], self.count, self.size)
+        part = x[..., self.start : self.start + self.number * self.size]
+        alone = self.number == 1 and not isinstance(self.cone, Power)
+        return part if alone else part.reshape(*x.shape[:-1], self.number, self.size)
 
 
 class Product(AbstractCone):

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse
 
 from .cone_faces import Face, selector
+
+lapack: Any = scipy.linalg.lapack
+ENTRIES = 100_000  # a matrix of no more entries is multiplied faster dense: SciPy takes ten microseconds a product
 
 
 class CondensedSystem:
@@ -20,18 +22,19 @@ class CondensedSystem:
     least-squares answer of least norm.
     """
 
-    def __init__(self, P: scipy.sparse.csc_array | None, A: scipy.sparse.csc_array, face: Face):
-        self.P, self.A, self.AT, self.face = P, A, A.T, face
-        self.T = selector(face)
-        self.TT = self.T.T
+    def __init__(self, P: Any, A: Any, face: Face):
+        self.face, self.T = face, filled(selector(face))
+        self.P: Any = None if P is None else filled(P)
+        self.A: Any = filled(A)
+        self.AT, self.TT = self.A.T, self.T.T
         self._fix(A, face)
-        G = A[:, self.free].toarray()
+        G = filled(self.A[:, self.free], whole=True)
         TG = self.T @ G
         hard = [TG[self.core], *[block.hard @ G[block.start : block.stop] for block in face.turned]]
         B = TG[face.hard_count :]
         H = B.T @ (face.weight[:, None] * B)
         if P is not None:
-            H += P[:, self.free][self.free].toarray()
+            H += filled(self.P[:, self.free][self.free], whole=True)
         self.circles = [block for block in face.rounds if block.weight]
         for block in self.circles:
             part = G[block.start : block.stop]
@@ -42,7 +45,7 @@ class CondensedSystem:
             H += part.T @ (block.weight[:, None] * part)
         self._factorise(H, np.concatenate(hard) if len(hard) > 1 else hard[0])
 
-    def _fix(self, A: scipy.sparse.csc_array, face: Face) -> None:
+    def _fix(self, A: Any, face: Face) -> None:
         hard = face.hard[A.indices]
         counts = np.append(np.bincount(hard[hard >= 0], minlength=face.hard_count), 0)  # and one for -1, no row
         alone = np.flatnonzero((counts[hard] == 1) & (A.data != 0))
@@ -66,8 +69,8 @@ class CondensedSystem:
         self.scale = 1 / np.sqrt(np.where(top > 0, top, 1))
         K *= self.scale[:, None] * self.scale
         norm = np.abs(K).sum(axis=0).max()
-        self.lu, self.pivots, info = scipy.linalg.lapack.dgetrf(K, overwrite_a=1)
-        self.condition = float(scipy.linalg.lapack.dgecon(self.lu, norm)[0])
+        self.lu, self.pivots, info = lapack.dgetrf(K, overwrite_a=1)
+        self.condition = float(lapack.dgecon(self.lu, norm)[0])
         self.healthy = info == 0 and self.condition > 10 * total * np.finfo(float).eps
 
     @cached_property
@@ -132,7 +135,7 @@ class CondensedSystem:
             return rhs
         if not self.healthy:
             return self.scale * (self._pseudo_inverse @ (rhs * self.scale))
-        return self.scale * scipy.linalg.lapack.dgetrs(self.lu, self.pivots, rhs * self.scale)[0]
+        return self.scale * lapack.dgetrs(self.lu, self.pivots, rhs * self.scale)[0]
 
     def _springs(self, stretch: np.ndarray) -> np.ndarray:
         """The part of `dy` that the soft rows pull with when `A dx - t` is `stretch`."""
@@ -149,3 +152,10 @@ class CondensedSystem:
             forces = block.weight * (block.soft @ stretch[block.start : block.stop])
             dy[block.start : block.stop] += forces @ block.soft
         return dy
+
+
+def filled(matrix: Any, *, whole: bool = False) -> Any:
+    """A matrix as a dense array where it is small, or always with `whole`."""
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    return matrix.toarray() if whole or matrix.shape[0] * matrix.shape[1] <= ENTRIES else matrix

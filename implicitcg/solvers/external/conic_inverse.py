@@ -50,7 +50,8 @@ class ConicInverse(AbstractInverse):
             system = _factorised(eqx.combine(arrays, rest))
             if system is None or not system.healthy or not np.isfinite(rhs).all():
                 return np.zeros_like(rhs), False
-            A, n = system.A, system.A.shape[1]
+            A: Any = system.A
+            n = A.shape[1]
             r, t = rhs[:n], rhs[n:]
             if transposed:
                 u, dy = system.solve(r - system.AT @ t, -t)

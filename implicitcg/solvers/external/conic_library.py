@@ -19,7 +19,7 @@ from ...core import AbstractSolver, Found
 from ...penalties.cones import AbstractCone, Product
 from .cone_faces import exponents_of, layout, snapped
 from .lanes import lanes_on_host
-from .polish import polish
+from .polish import Polished, polish
 
 VERDICTS = (Status.converged, Status.not_converged, Status.infeasible, Status.unbounded, Status.not_unique)
 CONVERGED, NOT_CONVERGED, INFEASIBLE, UNBOUNDED, NOT_UNIQUE = range(5)
@@ -104,7 +104,7 @@ class AbstractConicLibrary(AbstractSolver):
         """`(x, v)` to rounding where Newton's method takes the library's point there; verdict and iterations."""
         tolerances = self.handover if self.tolerance is None else (self.tolerance,)
         where, exponents = layout(program.cones), exponents_of(program.cones)
-        iterations = 0
+        tolerance, iterations, relative, found = 0.0, 0, np.inf, Polished(np.empty(0), np.empty(0), np.inf, True)
         for tolerance in tolerances:
             point = self.minimise(program, tolerance)
             iterations += point.iterations

@@ -11,8 +11,9 @@ system `P u + A^T w = a`, `(D - I) A u + D w = c` is the same one with `r = a - 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import scipy.sparse
 
 from .condensed_system import CondensedSystem
 from .cone_faces import Face
@@ -23,9 +24,7 @@ FULL = 0.05  # the share of entries from which a system counts as full
 LARGE = 4000  # unknowns of a dense system at the most: 128 MiB
 
 
-def face_system(
-    P: scipy.sparse.csc_array | None, A: scipy.sparse.csc_array, face: Face
-) -> CondensedSystem | SparseSystem:
+def face_system(P: Any, A: Any, face: Face) -> CondensedSystem | SparseSystem:
     """The factorised system; its `healthy` tells whether it is regular, `solve(r, t)` gives `(dx, dy)`."""
     n = A.shape[1]
     hard = face.hard[A.indices]

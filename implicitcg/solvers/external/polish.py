@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .condensed_system import filled
 from .cone_faces import Face, Layout, face
 from .face_system import face_system
 
@@ -29,7 +30,8 @@ def polish(
 
     The residual is the norm of `(P x + q + A^T (s - v), A x + s - b)` with `s` the projection of `v`.
     """
-    P, A, AT, q, b = program.P, program.A, program.A.T, program.q, program.b
+    P, A, q, b = program.P, filled(program.A), program.q, program.b
+    AT = A.T
 
     def residual(x: np.ndarray, v: np.ndarray, near: np.ndarray) -> tuple[Face, np.ndarray, np.ndarray, float, float]:
         here = face(where, exponents, v, near)
@@ -44,7 +46,7 @@ def polish(
     for step in range(steps):
         if step and not size > 1e3 * rounding:
             break
-        system = face_system(P, A, here)
+        system = face_system(P, program.A, here)
         if not system.healthy:
             unique = system.unique()
             if not unique:

@@ -18,10 +18,10 @@ class SparseSystem:
     Solved by SuperLU; `healthy` tells whether it is regular to working precision.
     """
 
-    def __init__(self, P: scipy.sparse.csc_array | None, A: scipy.sparse.csc_array, face: Face):
+    def __init__(self, P: Any, A: Any, face: Face):
         self.P, self.A, self.AT, self.face = P, A, A.T, face
         m, n = A.shape
-        parts = [selector(face)]
+        parts: list[Any] = [selector(face)]
         count = parts[0].shape[0]
         give = [np.zeros(face.hard_count), 1 / face.weight]
         bound = []
@@ -37,8 +37,8 @@ class SparseSystem:
                 parts.append(_placed(scipy.sparse.coo_array(part), block.start, m))
                 give.append(h)
                 count += len(h)
-        self.T = scipy.sparse.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
-        TA = (self.T @ A).tocoo()
+        self.T: Any = scipy.sparse.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
+        TA: Any = (self.T @ A).tocoo()
         entries = [(n + TA.coords[0], TA.coords[1], TA.data), (TA.coords[1], n + TA.coords[0], TA.data)]
         h = np.concatenate(give)
         entries.append((n + np.arange(count), n + np.arange(count), -h))
