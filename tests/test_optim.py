@@ -92,9 +92,10 @@ def test_the_naive_partial_derivative_goes_to_five_and_the_ridge_method_to_zero(
         naive = naive - step * jax.grad(tent)(naive, naive)
         right = right - step * method(right)[1]
     assert float(jax.grad(tent)(3.0, 3.0)) == pytest.approx(-1 + 3 / 5)
-    # both distances shrink by prod_k (1 - 0.4 / sqrt(k + 1)), k < 40, which is 5e-3
-    assert float(naive) == pytest.approx(5.0, abs=0.02)
-    assert float(right) == pytest.approx(0.0, abs=0.02)
+    # each step multiplies the distance to the point it goes to by 1 - 0.4 / sqrt(k + 1); equal to rounding
+    shrunk = np.prod(1 - 0.4 / np.sqrt(np.arange(1, 41)))
+    assert float(naive) == pytest.approx(5 - shrunk, abs=1e-12)
+    assert float(right) == pytest.approx(4 * shrunk, abs=1e-12)
 
 
 def test_a_min_min_problem_with_a_constrained_inner_variable_agrees_with_differences():
