@@ -204,3 +204,13 @@ def test_wrong_shapes_are_named(change, name):
     data = {"P": np.eye(2), "q": np.ones(2), "A": np.ones((3, 2)), "b": np.ones(3)} | change
     with pytest.raises(ValueError, match=name):
         icg.conic(**data, cone=cones.Nonnegative(3))
+
+
+def test_a_strictly_convex_program_with_independent_constraints_is_certified_at_the_apex_of_a_cone():
+    def nearest_to_apex(P):
+        d = jnp.zeros(3)
+        problem = icg.conic(P, d, -jnp.eye(3), d, cones.SecondOrder(3))
+        return icg.certify(problem, icg.solve(problem, throw=False))
+
+    assert nearest_to_apex(jnp.eye(3)).verdict == "certified"
+    assert nearest_to_apex(jnp.diag(jnp.array([0.0, 1.0, 1.0]))).verdict != "certified"
