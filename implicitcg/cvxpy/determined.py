@@ -11,7 +11,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_factor, lu_solve
 
-from ..base import Status, anywhere, error_if
+from ..base import Status, anywhere, error_if, fori_loop
 from ..core import AbstractAdjoint, AbstractProblem, AbstractSolver, Automatic, Found, Linearisation
 from ..linear.solves import as_matrix
 from .canonical import Canonical
@@ -68,9 +68,11 @@ class Determined(AbstractAdjoint):
         matrix = lax.stop_gradient(as_matrix(matvec, b.shape[0], b.dtype))
         factors, shift, small = _shifted(matrix)
         side = matrix.T if trans else matrix
-        x = jnp.zeros_like(b)
-        for _ in range(6):
-            x = x + lu_solve(factors, b - side @ x, trans=trans)
+
+        def refine(_: Any, x: Array) -> Array:
+            return x + lu_solve(factors, b - side @ x, trans=trans)
+
+        x = fori_loop(0, 6, refine, jnp.zeros_like(b))
         solved = jnp.linalg.norm(side @ x - b) <= small * jnp.linalg.norm(b)
         return x, solved & _unmoved(self.canonical, matrix, factors, shift)
 
@@ -117,9 +119,8 @@ def _unmoved(canonical: Canonical, matrix: Array, factors: Any, shift: Array) ->
     There `ds = -A dx`, and the lower part of `B (dx, 0)` is `A dx`.
     """
     size, n = matrix.shape[0], canonical.n
-    null = jnp.cos(1.0 + jnp.arange(size, dtype=matrix.dtype))
-    for _ in range(3):
-        null = shift * lu_solve(factors, null)
+    start = jnp.cos(1.0 + jnp.arange(size, dtype=matrix.dtype))
+    null = fori_loop(0, 3, lambda _, v: shift * lu_solve(factors, v), start)
     in_x, in_y = canonical.outputs()
     dx, dv = null[:n], null[n:]
     dy = -matrix[n:, :n] @ dx - dv

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..base import SolveError, translated_errors
+from ..base import SolveError, Status, translated_errors
 from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, certify, solve
 from ..problems import conic
 from .arguments import Declared, batched
@@ -119,7 +119,8 @@ class CvxpyLayer(eqx.Module):
         """The whole `Solution`: the tuple of variables as its `value`, and a status, residual and steps per element.
 
         Its `dual` are the multipliers `y` of the cone program. With `throw=False` an element of a batch that is
-        infeasible says so in its `status` and leaves the others alone.
+        infeasible says so in its `status` and leaves the others alone: its variables are NaN, and a loss that masks
+        them with `jnp.where(solution.converged, ...)` has a finite gradient.
         """
         shape, arrays, which = batched(self.parameters, parameters)
         solver = self._solver(solver_args)
@@ -212,7 +213,9 @@ def _solved(
         plain = problem.default_solver() if solver is None else solver
         judged = UniqueWhereItMatters(plain, canonical)
         solution: Any = solve(problem, judged, adjoint=adjoint, throw=throw)
-        variables = tuple(variable(solution.value, solution.dual) for variable in canonical.variables)
+        nowhere = (solution.status == Status.infeasible) | (solution.status == Status.unbounded)
+        found = [variable(solution.value, solution.dual) for variable in canonical.variables]
+        variables = tuple(jnp.where(nowhere, jnp.full_like(value, jnp.nan), value) for value in found)
         return eqx.tree_at(lambda s: s.value, solution, variables)
 
     if not any(which):
