@@ -3,8 +3,8 @@
     python benchmarks/projections.py [--maps NAME ...] [--sizes 10 1000 100000] [--batches 1 128] [--out FILE]
 
 Both sides are compiled in one process, float32, called in turn on the same numbers (so that a busy machine slows both);
-times are medians of wall time in milliseconds. Backward is one vector-Jacobian product, the forward pass included. Add
-a map by a row in MAPS.
+times are medians of CPU time in milliseconds. Backward is one vector-Jacobian product, the forward pass included. Add a
+map by a row in MAPS.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two BLAS threads stall each other on small machines
+
 import platform
 import sys
 import time
@@ -76,16 +79,16 @@ MATRICES: dict[str, tuple[Callable, Callable]] = {  # functions of an (n, n) mat
 
 
 def measured(functions: list[Callable], *arguments: Any, budget: float = 0.6) -> list[float]:
-    """Median milliseconds of each function, called in turn."""
+    """Median CPU milliseconds of each function, called in turn."""
     for function in functions * 2:
         jax.block_until_ready(function(*arguments))
     times: list[list[float]] = [[] for _ in functions]
     start = time.perf_counter()
     while len(times[0]) < 5 or (time.perf_counter() - start < budget and len(times[0]) < 200):
         for function, spent in zip(functions, times, strict=True):
-            begin = time.perf_counter()
+            begin = time.process_time()
             jax.block_until_ready(function(*arguments))
-            spent.append(time.perf_counter() - begin)
+            spent.append(time.process_time() - begin)
     return [1e3 * float(np.median(spent)) for spent in times]
 
 

@@ -31,6 +31,7 @@ class Projection:
     kinks: tuple = ()  # pairs (x, parameters)
     scaled: tuple | None = ()  # which parameters grow with the set when it is blown up; None: it cannot be
     is_curved: bool = False
+    limits: bool = True  # whether all elements listed at the first kinks are limits of Jacobians nearby
     total: bool = False  # whether parameters may only change with the same total
 
     def theta(self, parameters: tuple | None = None, dtype: Any = np.float64) -> tuple:
@@ -120,6 +121,7 @@ SETS = [
         n,
         (1.3,),
         lambda p, r: [cp.norm2(p) <= r],
+        limits=False,
         kinks=(([1.0, 2.0, 0.0, 0.0, 2.0], (3.0,)), ([0.0] * n, (0.0,)), ([1.0, 0.0, 0.0, 0.0, 0.0], (0.0,))),
         scaled=(0,),
         is_curved=True,
@@ -130,6 +132,7 @@ SETS = [
         n,
         (_low, _high),
         lambda p, low, high: [p >= low, p <= high],
+        limits=False,
         kinks=((_low, (_low, _high)), ([1.0, 0.0, 2.0, 0.5, 0.5], ([0.0, 0, 0, 0.5, 0.5], [1.0, 1, 1, 0.5, 0.5]))),
         scaled=(0, 1),
     ),
@@ -160,6 +163,7 @@ SETS = [
         n,
         (2.4,),
         lambda p, t: [p >= 0, p <= 1, cp.sum(p) == t],
+        limits=False,
         kinks=(
             ([2.0, 0.5, 0.5, 0.0, -1.0], (2.0,)),
             ([1.0, 1.0, 0.0, 0.0, 0.0], (2.0,)),  # a vertex, both of whose neighbours tie
@@ -193,6 +197,7 @@ SETS = [
             p[1] + p[4] == c[1],
             p[2] + p[5] == c[2],
         ],
+        limits=False,
         kinks=(
             ([1.0, 0.5, 0.0, 0.0, 0.5, 1.0], ([1.5, 1.5], [1.0, 1.0, 1.0])),
             ([1.0, 0.0, 0.0, 0.0, 1.0, 1.0], ([1.0, 2.0], [1.0, 1.0, 1.0])),
@@ -251,6 +256,7 @@ CONES = [
         6,
         (),
         _psd_constraints,
+        limits=False,
         kinks=(([1.0, 0.0, 0.0, 0.0, 0.0, -1.0], ()), ([0.0] * 6, ()), ([1.0, 0.0, 0.0, 0.0, 0.0, 0.0], ())),
         is_curved=True,
     ),

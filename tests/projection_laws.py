@@ -136,6 +136,12 @@ def check_kinks(row: Projection) -> None:
         elements = icg.conservative_jacobian(lambda x, t=theta: row.function(x, *t), x)
         assert elements.kinks > 0
         assert elements.contains(np.asarray(row.jacobians(x[None], *theta)[0])[0], 1e-10)
+        if not row.limits:
+            continue  # the set is larger than Clarke's, as a conservative one may be
+        cloud = np.asarray(x) + 1e-6 * rng.standard_normal((400, row.size))
+        nearby = np.asarray(row.jacobians(cloud, *theta)[0]).reshape(400, -1)
+        for vertex in np.asarray(elements.vertices):
+            assert hull.distance(nearby, vertex.reshape(-1)) < 1e-3, (row.name, x, vertex)
 
 
 def moreau(cone: icg.cones.AbstractCone, x: np.ndarray) -> None:

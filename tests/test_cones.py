@@ -118,6 +118,20 @@ def test_the_power_cone_is_projected_on_to_the_last_bits_at_every_magnitude():
             assert relative(np.maximum(-p[:, 0], -p[:, 1]), v) < 1e-15
 
 
+def test_the_power_cone_has_its_derivatives_next_to_the_apex_in_float32():
+    # the point is y = 1e-23, r = 1e-21 in size: squares and quotients of those leave float32
+    jacobians = jax.jit(jax.vmap(jax.jacfwd(icg.projections.power_cone, argnums=(0, 1))))
+    v, a = np.array([[1e-5, -61.8, 1.82], [1e8, 1e-8, 1e-8], [0.3, 0.2, 2.0]]), np.array([0.1, 0.5, 0.7])
+    for single, double in zip(
+        jacobians(jnp.asarray(v, jnp.float32), jnp.asarray(a, jnp.float32)), jacobians(v, a), strict=True
+    ):
+        # float32 knows log r to 1e-6, and so each entry relative to the size of the whole
+        np.testing.assert_allclose(single, double, atol=1e-5)
+    assert np.isfinite(
+        jax.jit(jax.hessian(lambda v: icg.projections.power_cone(v, 0.999)[0]))(jnp.asarray([-2.0, 0, -1]))
+    ).all()
+
+
 def test_every_cone_decomposes_a_point_with_its_dual():
     product = cones.Product(
         cones.Zero(1), cones.Free(1), cones.Nonnegative(2), cones.SecondOrder(3), cones.PSD(2), cones.Exponential(),

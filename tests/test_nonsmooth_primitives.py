@@ -141,6 +141,25 @@ def test_spectral_functions_are_finite_at_repeated_eigenvalues():
     assert np.isfinite(jax.jacrev(expm)(jnp.eye(3))).all()
 
 
+def test_second_derivatives_at_repeated_eigenvalues_equal_differences():
+    random = np.random.default_rng(0)
+    Q = np.linalg.qr(random.standard_normal((3, 3)))[0]
+    E, W = (jnp.asarray(random.standard_normal((3, 3))) for _ in range(2))
+    E, step = E + E.T, 1e-5  # differences of a smooth gradient: step^2 times third derivatives, eps / step
+    for function in (ns.psd_part, lambda S: ns.spectral(jnp.exp, S)):
+        gradient = jax.jit(jax.grad(lambda S, f=function: jnp.sum(f(S) ** 2 * W)))
+        second = jax.jit(lambda S, g=gradient: jax.jvp(g, (S,), (E,))[1])
+        for values in ([1.0, 1.0, 1.0], [2.0, 2.0, -1.0], [1.0, -1.0, -1.0], [1.0, 1.0 + 1e-9, -2.0]):
+            for point in (np.diag(values), Q * values @ Q.T):
+                point = jnp.asarray((point + point.T) / 2)
+                numeric = (gradient(point + step * E) - gradient(point - step * E)) / (2 * step)
+                assert np.max(np.abs(second(point) - numeric)) < 1e-6 * (1 + np.max(np.abs(numeric)))
+        for point in (jnp.zeros((3, 3)), jnp.diag(jnp.asarray([1.0, 0.0, 0.0]))):
+            assert np.isfinite(second(point)).all()
+    # the third one is not known there, and says so
+    assert np.isnan(jax.jacfwd(lambda t: second(jnp.eye(3) + t * E))(0.0)).any()
+
+
 def test_a_matrix_square_root_agrees_with_differences():
     point, H = S @ S + jnp.eye(2), jnp.array([[1.0, 0.5], [0.5, 0.0]])
     root = lambda S: ns.spectral(jnp.sqrt, S)  # noqa: E731

@@ -136,19 +136,18 @@ def _tangent(result: tuple, primals: tuple, tangents: tuple) -> tuple[Array, Arr
         jnp.where(zero, jnp.where(edge, e, q), s)
         for q, s, e in zip(reached, (X, Y, r), ((x == 0).astype(x.dtype), (y == 0).astype(x.dtype), 0), strict=True)
     )
+    X, Y, r, length = _ray(X, Y, r, zero)
     ray = jnp.concatenate([X, Y, sign * r], -1)
     some_r = jnp.where(r > 0, r, 1)
-    slope = jnp.concatenate([-a * Y, -(1 - a) * X, jnp.where(r > 0, sign * X * Y / some_r, 0)], -1)
+    slope = jnp.concatenate([-a * Y, -(1 - a) * X, jnp.where(r > 0, sign * X * (Y / some_r), 0)], -1)
     along, normal = unit(ray), unit(slope)
     # distance times curvature is a (1 - a) (|z_0| - r) r |ray|^2 / |r slope|^2
-    steep = r * jnp.sum(slope * slope, -1, keepdims=True)
+    steep = length * r * jnp.sum(slope * slope, -1, keepdims=True)
     bent = a * (1 - a) * multiplier / scale * jnp.sum(ray * ray, -1, keepdims=True)
     total = steep + bent
     bend = jnp.where(total > 0, steep / jnp.where(total > 0, total, 1), _bend_on_face(x, y, X, Y, a))
-    dp = (
-        on_surface(along, normal, bend, dv)
-        + scale * _in_exponent(along, normal, bend, X, Y, r, multiplier / scale, a) * da
-    )
+    in_exponent = _in_exponent(along, normal, bend, (X, Y, r, sign), length, multiplier / scale, total, a)
+    dp = on_surface(along, normal, bend, dv) + scale * in_exponent * da
 
     depth, height = jnp.sum(normal * v, -1, keepdims=True), jnp.sum(along * v, -1, keepdims=True)
     inside = choose((depth < 0).astype(v.dtype), lax.stop_gradient(jnp.abs(depth)), name=name)
@@ -170,21 +169,44 @@ def _bend_on_face(x: Array, y: Array, X: Array, Y: Array, a: Array) -> Array:
     return jnp.where(distance > 0, beside, 1)
 
 
+def _ray(X: Array, Y: Array, r: Array, zero: Array) -> tuple[Array, Array, Array, Array]:
+    """A point of the cone as a ray of size one and a length, 0 at the apex.
+
+    A point within `tiny^{1/2}` of the apex has a direction, but not one whose derivative the format could hold.
+    """
+    size = jnp.maximum(jnp.maximum(X, Y), r)
+    some = jnp.where(size > 0, size, 1)
+    X, Y, r = X / some, Y / some, r / some
+    near = size < float(jnp.finfo(size.dtype).tiny) ** 0.5
+    X, Y, r, size = (jnp.where(near, lax.stop_gradient(part), part) for part in (X, Y, r, size))
+    return X, Y, r, jnp.where(zero, 0, size)
+
+
 def _in_exponent(
-    along: Array, normal: Array, bend: Array, X: Array, Y: Array, r: Array, multiplier: Array, a: Array
+    along: Array,
+    normal: Array,
+    bend: Array,
+    ray: tuple[Array, Array, Array, Array],
+    length: Array,
+    multiplier: Array,
+    total: Array,
+    a: Array,
 ) -> Array:
     """The derivative in `a`, from `p - v + m grad g = 0`, `g(p; a) = |z| - x^a y^{1-a} = 0` with `m = |z_0| - r`."""
-    regular = (X > 0) & (Y > 0) & (r > 0)
-    X, Y, r = (jnp.where(regular, part, 1) for part in (X, Y, r))
+    X, Y, r, sign = ray
+    regular = (X > 0) & (Y > 0) & (r > 0) & (total > 0)
+    X, Y, r, total = (jnp.where(regular, part, 1) for part in (X, Y, r, total))
     log = jnp.log(X) - jnp.log(Y)
     across = jnp.cross(along, normal)
     moved = jnp.concatenate([-r / X * (1 + a * log), r / Y * (1 - (1 - a) * log), jnp.zeros_like(r)], -1)
     pushed = -multiplier * on_surface(along, normal, bend, moved)
-    # and back on the surface: g falls by r log(x / y), made good along M^{-1} grad g with M = I + m Hess g
+    # and back on the surface: g falls by r log(x / y), made good along M^{-1} grad g with M = I + m Hess g. With
+    # w = (1/x, -1/y, 0) and t across the ray, bend (t^T w)(n^T w) is this ratio, in which nothing overflows
     gradient = jnp.sqrt(jnp.square(a * r / X) + jnp.square((1 - a) * r / Y) + 1)
-    tilt = (across[..., :1] / X - across[..., 1:2] / Y) * (normal[..., :1] / X - normal[..., 1:2] / Y)
-    back = normal - multiplier * a * (1 - a) * r * tilt * bend * across
-    return jnp.where(regular, pushed + r * log / gradient * back, 0)
+    size = sign * jnp.sqrt(X * X + Y * Y + r * r)
+    tilt = size * ((1 - a) * X * (r / Y) - a * Y * (r / X)) / total
+    back = normal - multiplier * a * (1 - a) * tilt * across
+    return jnp.where(regular, pushed + length * r * log / gradient * back, 0)
 
 
 _projection = closed_form(_value, _tangent)

@@ -51,7 +51,7 @@ def _tangent(result: Array, primals: tuple, tangents: tuple) -> Array:
     r = norm(u, -1)[..., None]
     distance = lax.stop_gradient(jnp.where(t == 0, jnp.inf, snapped(jnp.abs(r - t), t)))
     free = choose(((r > t) & (distance > 0) | (t == 0)).astype(u.dtype), distance, name="l2")
-    inverse = 1 / jnp.where(r > 0, r, 1)
+    inverse = 1 / jnp.where((r > 0) & (free > 0), r, 1)  # where nothing moves nothing overflows either
     shrink = jnp.where(t == 0, 1, jnp.maximum(1 - t * inverse, 0))
     along = jnp.sum(u * inverse * du, axis=-1, keepdims=True)
     return free * (shrink * du + u * (inverse * ((1 - shrink) * along - dt)))

@@ -47,7 +47,9 @@ def _tangent(result: tuple, primals: tuple, tangents: tuple) -> tuple[Array, Arr
     (_, length), (x, radius), (dx, dradius) = result, primals, tangents
     room = snapped(lax.stop_gradient(jnp.abs(length - radius)), lax.stop_gradient(radius))
     inside = choose(((length < radius) & (room > 0)).astype(x.dtype), room, name="l2 ball")
-    inverse = 1 / jnp.where(length > 0, length, 1)
+    outside = 1 - inside
+    # inside nothing is divided by: squares of a tiny length would overflow in second derivatives
+    inverse = 1 / jnp.where((length > 0) & (outside > 0), length, 1)
     u = x * inverse
     # constant to `choose`, though the direction turns with x: its derivative is kept for second derivatives
     u = (
@@ -57,7 +59,6 @@ def _tangent(result: tuple, primals: tuple, tangents: tuple) -> tuple[Array, Arr
     )
     shrink = jnp.where(length > 0, jnp.minimum(radius * inverse, 1), 0)  # the ratio, where this piece is used
     dlength = jnp.sum(u * dx, axis=-1, keepdims=True)
-    outside = 1 - inside
     return (inside + outside * shrink) * dx + u * (outside * (dradius - shrink * dlength)), dlength
 
 

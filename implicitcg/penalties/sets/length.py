@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from ...base import while_loop
 from ..closed_form import closed_form
@@ -35,6 +35,7 @@ def _value(x: Array) -> tuple[Array, Array]:
 
 def _tangent(result: tuple[Array, Array], primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     (square, scale), (x,), (dx,) = result, primals, tangents
+    scale = lax.stop_gradient(scale)
     return 2 * jnp.sum((x / scale) * (dx / scale), axis=-1, keepdims=True), jnp.zeros_like(square)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float
 
 from ...nonsmooth import positive_part
@@ -56,6 +56,7 @@ def _excess(x: Array, a: Array, b: Array | float) -> tuple[Array, Array]:
     """The unit normal and the signed distance to the plane."""
     a = jnp.asarray(a, x.dtype)
     square, scale = scaled_square(a)
+    scale = lax.stop_gradient(scale)  # a constant; its square may leave the range of the format
     length = jnp.sqrt(jnp.where(square > 0, square, 1))
     unit = a / scale * (1 / length)  # one normal for all is made a unit once, not once for each vector
     height = (x @ unit)[..., None] if a.ndim == 1 else jnp.sum(jnp.broadcast_to(unit, x.shape) * x, -1, keepdims=True)
