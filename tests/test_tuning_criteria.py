@@ -92,7 +92,8 @@ def test_the_logistic_loss_is_that_of_the_label_times_the_score():
         (lambda: tune(CRITERION, np.nan), ValueError, "not finite"),
         (lambda: tune(CRITERION, []), ValueError, "empty"),
         (lambda: tune(CRITERION, "warm"), TypeError, "tree of numbers"),
-        (lambda: tune(CRITERION, jnp.zeros(2), bounds=(0, 1)), ValueError, "single hyperparameter"),
+        (lambda: tune(CRITERION, jnp.zeros(2), bounds=(1, 0)), ValueError, "the lower one first"),
+        (lambda: tune(CRITERION, jnp.zeros(2), bounds=(np.zeros(3), 1)), ValueError, "does not fit its hyperparameter"),
         (lambda: jax.jit(lambda t: tune(CRITERION, t).value)(0.0), TypeError, "outside jit"),
     ],
 )

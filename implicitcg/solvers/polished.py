@@ -36,7 +36,7 @@ class Polished(AbstractSolver):
         >>> rough = icg.solvers.FixedPointIteration(tolerance=1e-2)
         >>> problem = icg.fixed_point(lambda z: jnp.abs(z) / 2 + 1)
         >>> [float(icg.solve(problem, s, init=0.0).value) for s in (rough, icg.solvers.Polished(rough))]
-        [1.984375, 2.0]
+        [1.96875, 2.0]
     """
 
     solver: AbstractSolver | None = None
