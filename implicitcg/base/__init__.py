@@ -10,6 +10,8 @@ from .errors import raise_unless_converged as raise_unless_converged
 from .errors import translated_errors as translated_errors
 from .errors import worst as worst
 from .loops import fori_loop as fori_loop
+from .loops import one_by_one as one_by_one
+from .loops import only_where as only_where
 from .loops import switch as switch
 from .loops import vary_together as vary_together
 from .loops import while_loop as while_loop

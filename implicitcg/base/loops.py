@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax
 
 Carry = TypeVar("Carry")
@@ -88,3 +89,28 @@ def vary_together(tree: T) -> T:
         return lax.pcast(leaf, missing, to="varying") if missing else leaf
 
     return jax.tree.map(vary, tree)
+
+
+def only_where(wanted: Any, compute: Callable[[], T], otherwise: T) -> T:
+    """`compute()` if `wanted`, else `otherwise`: a conditional that stays one in a batch.
+
+    `jax.vmap` turns `lax.cond` into both branches and a selection. A loop of at most one round it leaves a loop, which
+    runs only where some element of the batch wants it.
+    """
+
+    def unfinished(state: tuple[Array, T]) -> Array:
+        return ~state[0]
+
+    def body(state: tuple[Array, T]) -> tuple[Array, T]:
+        return jnp.ones_like(state[0]), compute()
+
+    return while_loop(unfinished, body, (~jnp.asarray(wanted), otherwise))[1]
+
+
+def one_by_one(function: Callable[..., T]) -> Callable[..., T]:
+    """`function`, which `jax.vmap` on a CPU turns into a loop over the batch and elsewhere into a batch as usual.
+
+    On a CPU LAPACK takes the matrices of a batch one after another in any case, while a loop lets each element stop at
+    its own last step and stay in the cache. `function` takes and returns pytrees of arrays and is not differentiated.
+    """
+    return jax.custom_batching.sequential_vmap(function) if jax.default_backend() == "cpu" else function

@@ -17,7 +17,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_solve
 
-from ..base import Status, error_if
+from ..base import Status, error_if, only_where
 from ..linear import Coordinates, factorise
 from ..linear.krylov import gmres
 from ..linear.solves import as_matrix, conjugate_gradient, lu, minimum_norm
@@ -57,6 +57,8 @@ class Automatic(AbstractAdjoint):
         if linearisation.factor is not None:
             matrix_free = ConjugateGradient() if linearisation.symmetric else None
             return _solve_with_factor(linearisation, rhs, throw, matrix_free)
+        if linearisation.solve is not None:
+            return _solve_by_structure(linearisation, rhs, throw)
         structured = linearisation.block is not None
         if structured or dimension <= self.dense_limit:
             return Direct().solve(linearisation, rhs, throw=throw)
@@ -72,6 +74,8 @@ class Direct(AbstractAdjoint):
             return _solve_with_inverse(linearisation, linearisation.inverse, rhs, throw)
         if linearisation.factor is not None:
             return _solve_with_factor(linearisation, rhs, throw, None)
+        if linearisation.solve is not None:
+            return _solve_by_structure(linearisation, rhs, throw)
         return _solve_with_lu(linearisation, rhs, throw)
 
 
@@ -258,6 +262,32 @@ def _solve_with_inverse(linearisation: Linearisation, inverse: AbstractInverse, 
         return solve
 
     return linear_solve(linearisation, rhs, solver(False), solver(True))
+
+
+def _solve_by_structure(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:
+    """Solve by the problem's own closures; another selection than theirs by a dense LU."""
+    assert linearisation.regular is not None
+    regular, applies = linearisation.regular, linearisation.factor_applies
+    if throw:
+        failed = ~regular if applies is None else ~regular & applies
+        regular = error_if(regular, failed, Status.singular)
+
+    def solver(closure: Any) -> Any:
+        def solve(matvec: Any, b: Array) -> Array:
+            _, unravel = ravel_pytree(rhs)
+            x = jnp.where(regular, ravel_pytree(closure(unravel(b)))[0], jnp.nan)
+            if applies is None:
+                return x
+
+            def anew() -> Array:
+                factors, ok = lu(as_matrix(matvec, len(b), b.dtype))
+                return jnp.where(ok, lu_solve(factors, b), jnp.nan)
+
+            return only_where(~applies, anew, x)
+
+        return solve
+
+    return _linear_solve(linearisation, rhs, solver(linearisation.solve), solver(linearisation.solve_transposed))
 
 
 def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:

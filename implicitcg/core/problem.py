@@ -46,6 +46,10 @@ class Linearisation(eqx.Module, Generic[Z]):
     `diagonal`, where given, is positive and about that of `B`: it scales the unknowns for iterative solvers.
     `splitting`, where given, says that `B = I - diag(d) W` for a layer, which `PeacemanRachford` makes use of.
     `inverse`, where given, solves with the `B` of the default selection.
+
+    A problem with a structure of its own gives `solve(rhs) = B^{-1} rhs` and `solve_transposed(rhs) = B^{-T} rhs`
+    instead of a factor, for the default selection as told by `factor_applies`, and `regular`, whether they can be
+    trusted.
     """
 
     apply: Callable[[Z], Z]
@@ -60,6 +64,9 @@ class Linearisation(eqx.Module, Generic[Z]):
     diagonal: Array | None = None
     splitting: Splitting | None = None
     inverse: AbstractInverse | None = None
+    solve: Callable[[Z], Z] | None = None
+    solve_transposed: Callable[[Z], Z] | None = None
+    regular: Array | None = None
 
 
 class AbstractProblem(eqx.Module, Generic[Z]):

@@ -17,5 +17,13 @@ from .monotone import CircularMap as CircularMap
 from .monotone import DenseMap as DenseMap
 from .monotone import Splitting as Splitting
 from .monotone import circular_spectrum as circular_spectrum
+from .kkt import Eliminated as Eliminated
+from .kkt import KKTFactor as KKTFactor
+from .kkt import eliminate as eliminate
+from .kkt import gram as gram
+from .kkt import kkt_factor as kkt_factor
+from .kkt import negligible as negligible
+from .kkt import principal as principal
+from .kkt import regular as regular
 from .sparse_design import SparseDesign as SparseDesign
 from .standardised_design import StandardisedDesign as StandardisedDesign

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jax import Array
-from jaxtyping import ArrayLike, Float
+from jax import Array, lax
+from jaxtyping import ArrayLike, Bool, Float
 
 from ..base import kink_tolerance
 from ..base.checks import floating, matching_dtype, require_finite
-from ..core import AbstractProblem, AbstractSolver, Linearisation
-from ..nonsmooth import positive_part
-from ..solvers import InteriorPoint
+from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation
+from ..linear import Everything, KKTFactor, kkt_factor
+from ..nonsmooth import choose, positive_part
+from ..solvers import Pivoting
+from .quadratic_certificate import certify_quadratic_program
 
 
 class KKT(NamedTuple):
@@ -59,14 +62,73 @@ class QP(AbstractProblem[KKT]):
         """`x`, and the multipliers `(y, z)`."""
         return z.x, (z.y, positive_part(-z.v, tie=0.0) + 0.0)  # the sum turns -0 into 0
 
-    def linearise(self, z: KKT, memory: Any = None) -> Linearisation:
-        """As for every equation, at a point whose weakly active constraints are exactly on their kink."""
-        scale = kink_tolerance(z.v.dtype) * (1 + jnp.max(jnp.abs(z.v), initial=0.0))
-        return super().linearise(z._replace(v=jnp.where(jnp.abs(z.v) <= scale, 0, z.v)), memory)
+    def linearise(self, z: KKT, memory: KKTFactor | None = None) -> Linearisation:
+        """The element of the tie rule: `D` is 0 on the constraints that are strongly active, the identity elsewhere.
+
+        With `dz = -dv` on the active rows the equation `B (dx, dy, dv) = rhs` is the reduced system of `KKTFactor`, and
+        so is its transpose; all other rows are read off.
+        """
+        P, A, G = self.P, self.A, self.G
+        here = lax.stop_gradient(self)
+        at = lax.stop_gradient(z)
+        near = kink_tolerance(z.v.dtype) * (1 + jnp.max(jnp.abs(at.v), initial=0.0))
+        v = jnp.where(jnp.abs(at.v) <= near, 0, at.v)
+        factor = lax.stop_gradient(here.factorise(v < 0) if memory is None else memory)
+        default = 1 - factor.active.astype(v.dtype)
+        distance = jnp.where((v < 0) == factor.active, jnp.abs(v), 0)
+        weight = choose(default, distance, name="QP") if len(v) else default
+
+        def apply(d: KKT) -> KKT:
+            return KKT(P @ d.x + d.y @ A + ((weight - 1) * d.v) @ G, A @ d.x, G @ d.x + weight * d.v)
+
+        def residual(P: Array, q: Array, A: Array, b: Array, G: Array, h: Array) -> KKT:
+            return KKT(P @ z.x + q + z.y @ A + ((weight - 1) * z.v) @ G, A @ z.x - b, G @ z.x - h)
+
+        data = (P, self.q, A, self.b, G, self.h)
+
+        def push(tangent: Any) -> KKT:
+            given = (tangent.P, tangent.q, tangent.A, tangent.b, tangent.G, tangent.h)
+            moved = [i for i, t in enumerate(given) if t is not None]
+
+            def along(*parts: Array) -> KKT:
+                filled = list(data)
+                for i, part in zip(moved, parts, strict=True):
+                    filled[i] = part
+                return residual(*filled)
+
+            return jax.jvp(along, tuple(data[i] for i in moved), tuple(given[i] for i in moved))[1]
+
+        def solve(r: KKT) -> KKT:
+            x, y, multiplier = factor.refined(here.P, here.A, here.G, (r.x, r.y, r.v))
+            return KKT(x, y, jnp.where(factor.active, -multiplier, r.v - here.G @ x))
+
+        def solve_transposed(r: KKT) -> KKT:
+            inactive = jnp.where(factor.active, 0, r.v)
+            x, y, multiplier = factor.refined(here.P, here.A, here.G, (r.x - inactive @ here.G, r.y, -r.v))
+            return KKT(x, y, jnp.where(factor.active, multiplier, r.v))
+
+        return Linearisation(
+            apply=apply,
+            push=push,
+            face=Everything(len(self.q) + len(self.b) + len(self.h)),
+            margin=jnp.min(distance, initial=jnp.inf),
+            factor_applies=jnp.all(weight == default),
+            solve=solve,
+            solve_transposed=solve_transposed,
+            regular=factor.healthy,
+        )
+
+    def factorise(self, active: Bool[Array, " m"]) -> KKTFactor:
+        """The reduced system on a set of active constraints, for points whose solver left no factor."""
+        return kkt_factor(self.P, self.A, self.G, active)
+
+    def certificate(self, z: KKT, residual: float, tolerance: float | None) -> Certificate:
+        """Exact for any number of kinks: independent active constraints and second-order sufficiency."""
+        return certify_quadratic_program(self, z, residual, tolerance)
 
     def default_solver(self) -> AbstractSolver:
-        """An interior point method with a polish."""
-        return InteriorPoint()
+        """Block pivoting, and an interior point method for what it leaves."""
+        return Pivoting()
 
 
 def qp(

@@ -12,6 +12,7 @@ from .newton import Newton as Newton
 from .newton_krylov import NewtonKrylov as NewtonKrylov
 from .peaceman_rachford import PeacemanRachford as PeacemanRachford
 from .polished import Polished as Polished
+from .pivoting import Pivoting as Pivoting
 from .proximal_gradient import ProximalGradient as ProximalGradient
 from .quadratic_loss import QuadraticLoss as QuadraticLoss
 from .quadratic_loss import gap_tolerance as gap_tolerance

@@ -1,7 +1,8 @@
-"""A primal-dual interior point method for dense quadratic programs, ended by Newton's method on the active set."""
+"""A primal-dual interior point method for dense quadratic programs, ended by a polish on the active set."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,9 +12,10 @@ from jax import Array
 from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Bool, Float, Int
 
-from ..base import Status, while_loop
+from ..base import Status, one_by_one, while_loop
 from ..core import AbstractSolver, Found
-from .newton import Newton
+from .active_constraints import Polished, blank, exchanged
+from .no_solution import infeasible, unbounded, unique
 
 
 class _Point(NamedTuple):
@@ -30,11 +32,12 @@ class _State(NamedTuple):
 
 
 class InteriorPoint(AbstractSolver):
-    """Mehrotra's predictor-corrector method, then semismooth Newton on the reduced optimality equation.
+    """Mehrotra's predictor-corrector method, ended by a polish on the active set.
 
-    The interior point phase brings the active set into view; on the right active set the reduced equation is affine, so
-    that one Newton step (the polish) solves it to rounding. Infeasible and unbounded programs are told by the rays
-    along which the iterates grow.
+    The interior point phase brings the active set into view; on the right active set the optimality system is linear,
+    so that one solve (the polish) is exact to rounding. Where the signs of the polished point are wrong, those
+    constraints are exchanged; where no such point is accepted, the interior point phase goes on to a hundredth of its
+    tolerance. Infeasible and unbounded programs are told by the rays along which the iterates grow.
 
     Args:
         tolerance: relative size of the residuals and of the complementarity at which the polish takes over; `None`
@@ -46,12 +49,51 @@ class InteriorPoint(AbstractSolver):
     max_steps: int = eqx.field(static=True, default=60)
 
     def run(self, problem: Any, init: Any) -> Found:
-        """See `AbstractSolver.run`; `problem` is a `QP`."""
+        """See `AbstractSolver.run`; `problem` is a `QP`. It makes its own start."""
+        del init
         self.require(problem, *"PqAbGh")
-        dtype = problem.q.dtype
-        tolerance = float(jnp.finfo(dtype).eps) ** 0.5 if self.tolerance is None else self.tolerance
+        return one_by_one(self._run)(problem)
+
+    def _run(self, problem: Any) -> Found:
+        eps = float(jnp.finfo(problem.q.dtype).eps)
+        goal = eps**0.5 if self.tolerance is None else self.tolerance
         point = _starting_point(problem)
-        state = _State(point, _error(problem, point), jnp.zeros((), jnp.int32))
+        zero = jnp.zeros((), jnp.int32)
+        state = _State(point, _error(problem, point), zero)
+        goals = goal * 100.0 ** -jnp.arange(1 + max(0, round(math.log(goal / (1e3 * eps), 100))), dtype=point.x.dtype)
+
+        def refused(carry: tuple[_State, Polished, Array]) -> Bool[Array, ""]:
+            state, end, rounds = carry
+            near = state.error <= 1e3 * goals[jnp.maximum(rounds - 1, 0)]
+            return (rounds == 0) | (~end.accepted & near & (rounds < len(goals)))
+
+        def further(carry: tuple[_State, Polished, Array]) -> tuple[_State, Polished, Array]:
+            state, _, rounds = carry
+            state = self._approach(problem, state, goals[rounds])
+            return state, exchanged(problem, *state.point, state.steps), rounds + 1
+
+        nothing = blank(jax.eval_shape(lambda: exchanged(problem, *point, zero)))
+        state, end, _ = while_loop(refused, further, (state, nothing, zero))
+        point, status = state.point, end.found.status
+        # judged by the interior point phase: far out on a ray, a residual is small beside the iterate and means nothing
+        near = state.error <= 1e3 * goal
+        failed = ~(end.accepted & near)
+        status = Status.where(failed & (status == Status.converged), Status.not_converged, status)
+        reached = problem.unknown(point.x, point.y, point.s - point.z)
+        z = jax.tree.map(lambda a, b: jnp.where(end.accepted, a, b), end.found.z, reached)
+        several = failed & near
+        several = several & ~unique(problem, reached, several)
+        status = Status.where(several, Status.not_unique, status)
+        lost = failed & ~several
+        status = Status.where(lost & infeasible(problem, point.x, lost), Status.infeasible, status)
+        status = Status.where(lost & unbounded(problem, point.x), Status.unbounded, status)
+        memory = end.found.memory
+        healthy = memory.healthy & end.strict & end.accepted
+        memory = eqx.tree_at(lambda f: f.healthy, memory, healthy)
+        return Found(z, status, state.steps, memory)
+
+    def _approach(self, problem: Any, state: _State, tolerance: Array) -> _State:
+        """Steps until the error is at the tolerance, or none is left, or numbers overflow."""
 
         def unfinished(state: _State) -> Bool[Array, ""]:
             return (state.error > tolerance) & (state.steps < self.max_steps) & jnp.isfinite(state.error)
@@ -63,19 +105,7 @@ class InteriorPoint(AbstractSolver):
             kept = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(error), new, old), moved, state.point)
             return _State(kept, error, state.steps + 1)
 
-        state = while_loop(unfinished, step, state)
-        point = state.point
-        reached = problem.unknown(point.x, point.y, point.s - point.z)
-        polished = Newton(max_steps=20).run(problem, reached)
-        status = polished.status
-        # judged by the interior point phase: far out on a ray, a residual is small beside the iterate and means nothing
-        failed = (status != Status.converged) | ~(state.error <= 1e3 * tolerance)
-        status = Status.where(failed & (status == Status.converged), Status.not_converged, status)
-        status = Status.where(failed & _infeasible(problem, point.x, failed), Status.infeasible, status)
-        status = Status.where(failed & _unbounded(problem, point), Status.unbounded, status)
-        found = status == Status.converged
-        status = Status.where(found & ~_unique(problem, polished.z, found), Status.not_unique, status)
-        return Found(polished.z, status, state.steps + polished.iterations)
+        return while_loop(unfinished, step, state)
 
 
 def _system(problem: Any, weight: Array) -> tuple[Array, Array]:
@@ -157,71 +187,3 @@ def _length(v: Array, dv: Array) -> Float[Array, ""]:
     """The largest step in `[0, 1]` that keeps `v + step dv >= 0`."""
     ratios = jnp.where(dv < 0, -v / jnp.where(dv < 0, dv, -1), jnp.inf)
     return jnp.minimum(1, jnp.min(ratios, initial=jnp.inf))
-
-
-def _infeasible(problem: Any, x: Array, wanted: Array) -> Bool[Array, ""]:
-    """Whether the least violation `min_x ||A x - b||^2 + ||max(G x - h, 0)||^2` is positive; looked for if `wanted`.
-
-    At the minimum the violations `y = A x - b`, `z = max(G x - h, 0)` satisfy `A^T y + G^T z = 0` and
-    `b^T y + h^T z = -||(y, z)||^2`: by Farkas' lemma they prove infeasibility. Found by semismooth Newton from `x`.
-    """
-    A, G = problem.A, problem.G
-    rounding = float(jnp.finfo(x.dtype).eps)
-
-    def violations(x: Array) -> Array:
-        return jnp.concatenate([A @ x - problem.b, jnp.maximum(G @ x - problem.h, 0)])
-
-    def gradient(x: Array) -> Array:
-        v = violations(x)
-        return A.T @ v[: A.shape[0]] + G.T @ v[A.shape[0] :]
-
-    def proved(x: Array) -> Array:
-        return jnp.max(jnp.abs(gradient(x)), initial=0.0) <= rounding**0.5 * jnp.linalg.norm(violations(x))
-
-    def step(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        x, steps = state
-        violated = jnp.where((G @ x > problem.h)[:, None], G, 0)
-        matrix = A.T @ A + violated.T @ violated
-        ridge = 1e3 * rounding * (1 + jnp.trace(matrix)) * jnp.eye(x.shape[0], dtype=x.dtype)
-        d = -jnp.linalg.solve(matrix + ridge, gradient(x))
-        lengths = 0.5 ** jnp.arange(20, dtype=x.dtype)
-        sizes = jax.vmap(lambda t: jnp.linalg.norm(violations(x + t * d)))(lengths)
-        return x + lengths[jnp.argmin(sizes)] * d, steps + 1
-
-    def unfinished(state: tuple[Array, Array]) -> Array:
-        return wanted & ~proved(state[0]) & (state[1] < 100)
-
-    x, _ = while_loop(unfinished, step, (x, jnp.zeros((), jnp.int32)))
-    data = jnp.concatenate([problem.b, problem.h, jnp.ones(1, x.dtype)])
-    return proved(x) & (jnp.linalg.norm(violations(x)) > rounding**0.5 * jnp.max(jnp.abs(data)))
-
-
-def _unbounded(problem: Any, point: _Point) -> Bool[Array, ""]:
-    """A ray with `P x = 0`, `A x = 0`, `G x <= 0`, `q^T x < 0`, to `eps^{1/3}` of its size."""
-    size = jnp.linalg.norm(point.x)
-    x = point.x / size
-    slope = problem.q @ x
-    bend = jnp.max(jnp.abs(jnp.concatenate([problem.P @ x, problem.A @ x, jnp.maximum(problem.G @ x, 0)])), initial=0.0)
-    return (slope < 0) & (bend <= _loose(size) * jnp.abs(slope))
-
-
-def _unique(problem: Any, z: Any, wanted: Array) -> Bool[Array, ""]:
-    """Whether no direction is flat for the objective and the active constraints: `P + A^T A + G_S^T G_S > 0`.
-
-    Necessary for uniqueness, with weakly active constraints counted as active; judged on the scaled matrix, which is
-    the identity unless `wanted`.
-    """
-    x, _, v = z
-    tolerance = float(jnp.finfo(x.dtype).eps) ** 0.75
-    active = v <= tolerance * (1 + jnp.abs(problem.h))
-    G = jnp.where(active[:, None], problem.G, 0)
-    matrix = jnp.where(wanted, problem.P + problem.A.T @ problem.A + G.T @ G, jnp.eye(x.shape[0], dtype=x.dtype))
-    diagonal = jnp.diagonal(matrix)
-    scale = 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
-    scaled = matrix * scale[:, None] * scale[None, :]
-    smallest = jnp.linalg.eigvalsh(scaled, symmetrize_input=False)[0]
-    return smallest > 10 * x.shape[0] * jnp.finfo(x.dtype).eps
-
-
-def _loose(like: Array) -> float:
-    return float(jnp.finfo(like.dtype).eps) ** (1 / 3)
