@@ -268,13 +268,13 @@ def _solve_by_structure(linearisation: Linearisation, rhs: Any, throw: bool) -> 
     """Solve by the problem's own closures; another selection than theirs by a dense LU."""
     assert linearisation.regular is not None
     regular, applies = linearisation.regular, linearisation.factor_applies
+    _, unravel = ravel_pytree(rhs)
     if throw:
         failed = ~regular if applies is None else ~regular & applies
         regular = error_if(regular, failed, Status.singular)
 
     def solver(closure: Any) -> Any:
         def solve(matvec: Any, b: Array) -> Array:
-            _, unravel = ravel_pytree(rhs)
             x = jnp.where(regular, ravel_pytree(closure(unravel(b)))[0], jnp.nan)
             if applies is None:
                 return x

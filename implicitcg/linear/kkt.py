@@ -21,14 +21,15 @@ from jaxtyping import Bool, Float
 class Eliminated(eqx.Module):
     """`L` with `K = L L^T`, and `L^{-1} A^T = U^T R^T` with orthonormal rows `U` and `R` lower triangular.
 
-    `added` is the multiple of `A^T A` in `K`. `healthy` says that `K` is positive definite and `A` of full rank, each
-    judged by its pivots relative to its diagonal.
+    `added` is the multiple of `A^T A` in `K`. `definite` says that `K` is positive definite and `healthy` that `A` is of
+    full rank too, each judged by its pivots relative to its diagonal.
     """
 
     L: Float[Array, "n n"]
     U: Float[Array, "e n"]
     R: Float[Array, "e e"]
     added: Float[Array, ""]
+    definite: Bool[Array, ""]
     healthy: Bool[Array, ""]
 
     def into(self, v: Float[Array, "n *k"]) -> Float[Array, "n *k"]:
@@ -49,15 +50,16 @@ def eliminate(P: Float[Array, "n n"], A: Float[Array, "e n"]) -> Eliminated:
     e = len(A)
     zero = jnp.zeros((), P.dtype)
     if e == 0:
-        L, healthy = cholesky(P)
-        return Eliminated(L, A, jnp.zeros((0, 0), P.dtype), zero, healthy)
+        L, definite = cholesky(P)
+        return Eliminated(L, A, jnp.zeros((0, 0), P.dtype), zero, definite, definite)
     square = jnp.sum(A * A)
     size = jnp.trace(P)
     added = jnp.where((size > 0) & (square > 0), size, 1) / jnp.where(square > 0, square, 1)
     L, definite = cholesky(P + added * (A.T @ A))
     B = solve_triangular(L, A.T, lower=True)
-    R, independent = cholesky(B.T @ B)
-    return Eliminated(L, solve_triangular(R, B.T, lower=True), R, added, definite & independent)
+    # a ridge at rounding, with which dependent rows share their multipliers: the solution may exist all the same
+    R, independent = cholesky(principal(B.T @ B, jnp.ones(e, bool), 20 * float(jnp.finfo(P.dtype).eps)))
+    return Eliminated(L, solve_triangular(R, B.T, lower=True), R, added, definite, definite & independent)
 
 
 class KKTFactor(eqx.Module):

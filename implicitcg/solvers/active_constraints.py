@@ -109,7 +109,7 @@ def polished(problem: Any, factor: KKTFactor, rows: Rows, steps: Int[Array, ""])
     equality = relative(A @ x - b, b, A * x[None, :])
     held = jnp.max(jnp.where(factor.active, jnp.abs(slack) / rows.entering, 0), initial=0.0) <= 1
     signs = jnp.all(jnp.where(factor.active, z >= -rows.multiplier, slack >= -2 * rows.entering))
-    accepted = (jnp.maximum(stationarity, equality) <= kink_tolerance(x.dtype)) & held & signs & factor.healthy
+    accepted = (jnp.maximum(stationarity, equality) <= kink_tolerance(x.dtype)) & held & signs & factor.space.definite
     strong = z > rows.multiplier
     following = jnp.where(factor.active, strong, (slack < -rows.entering) & rows.eligible)
     # multipliers and slacks within rounding of zero are zero: the constraint is on its kink
@@ -138,7 +138,7 @@ def exchanged(problem: Any, x: Array, y: Array, s: Array, z: Array, steps: Int[A
         space = eliminate(P + added * (held.T @ held), A)
         H, lengths = gram(space, G)
         C = jnp.linalg.cholesky(principal(H, active, 20 * eps), symmetrize_input=False) if m else H
-        active, C = independent(H, active, z, C, space.healthy)
+        active, C = independent(H, active, z, C, space.definite)
         healthy = space.healthy & regular(C, jnp.where(active, jnp.diagonal(H), 1))
         rows = row_tolerances(problem, x, H, lengths)
         return polished(problem, KKTFactor(space, active, C, added, healthy), rows, steps)

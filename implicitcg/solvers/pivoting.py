@@ -75,7 +75,7 @@ def _search(
     """The set that reproduces itself: its multipliers are positive and the slacks of all others not negative."""
     G, h = problem.G, problem.h
     m, dtype = len(h), h.dtype
-    none = KKTFactor(space, jnp.zeros(m, bool), jnp.zeros((m, m), dtype), jnp.zeros((), dtype), space.healthy)
+    none = KKTFactor(space, jnp.zeros(m, bool), jnp.eye(m, dtype=dtype), jnp.zeros((), dtype), space.healthy)
     x, _, _ = none.solve(G, -problem.q, problem.b, h)
     H, lengths = gram(space, G)
     rows = row_tolerances(problem, x, H, lengths)
@@ -100,7 +100,7 @@ def _search(
         return _State(following, active, z, C, state.steps + 1, jnp.minimum(wrong, state.fewest), stale)
 
     violated = (d < -rows.entering) & rows.eligible
-    start = jnp.where(jnp.any(guess != 0), (guess < 0) & rows.eligible, violated) & space.healthy
+    start = jnp.where(jnp.any(guess != 0), (guess < 0) & rows.eligible, violated) & space.definite
     zero = jnp.zeros((), jnp.int32)
     many = jnp.asarray(m + 1, zero.dtype)
     state = while_loop(unfinished, step, _State(start, start, jnp.zeros_like(d), H, zero, many, zero))
