@@ -287,7 +287,7 @@ def _solve_by_structure(linearisation: Linearisation, rhs: Any, throw: bool) -> 
 
         return solve
 
-    return _linear_solve(linearisation, rhs, solver(linearisation.solve), solver(linearisation.solve_transposed))
+    return linear_solve(linearisation, rhs, solver(linearisation.solve), solver(linearisation.solve_transposed))
 
 
 def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:

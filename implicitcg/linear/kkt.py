@@ -21,8 +21,8 @@ from jaxtyping import Bool, Float
 class Eliminated(eqx.Module):
     """`L` with `K = L L^T`, and `L^{-1} A^T = U^T R^T` with orthonormal rows `U` and `R` lower triangular.
 
-    `added` is the multiple of `A^T A` in `K`. `definite` says that `K` is positive definite and `healthy` that `A` is of
-    full rank too, each judged by its pivots relative to its diagonal.
+    `added` is the multiple of `A^T A` in `K`. `definite` says that `K` is positive definite and `healthy` that `A` is
+    of full rank too, each judged by its pivots relative to its diagonal.
     """
 
     L: Float[Array, "n n"]

@@ -11,8 +11,8 @@ from .measured import Measured as Measured
 from .newton import Newton as Newton
 from .newton_krylov import NewtonKrylov as NewtonKrylov
 from .peaceman_rachford import PeacemanRachford as PeacemanRachford
-from .polished import Polished as Polished
 from .pivoting import Pivoting as Pivoting
+from .polished import Polished as Polished
 from .proximal_gradient import ProximalGradient as ProximalGradient
 from .quadratic_loss import QuadraticLoss as QuadraticLoss
 from .quadratic_loss import gap_tolerance as gap_tolerance
