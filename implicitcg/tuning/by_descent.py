@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from scipy.stats import qmc
 
 from ..nonsmooth import conservative_jacobian
 from ..nonsmooth.hull import distinct, nearest_to_origin
@@ -105,15 +103,19 @@ def _starts(
     seed: int,
     finish: Callable[[], bool],
 ) -> list[Point]:
-    """The usable ones of `count` points, the best first: `theta0`, and Sobol's points in the box around it."""
+    """The usable ones of `count` points, the best first: `theta0`, and points spread over the box around it."""
     first = coordinates.start.astype(np.float64)
     thetas = [first]
     if count > 1:
         low = np.where(np.isfinite(coordinates.low), coordinates.low, first - REACH)
         high = np.where(np.isfinite(coordinates.high), coordinates.high, first + REACH)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the balance of powers of two is not needed here
-            spread = qmc.Sobol(first.size, rng=seed).random(count - 1)
+        # Roberts' sequence: multiples of the powers of the root of x^(d+1) = x + 1 fill a cube evenly
+        root = 2.0
+        for _ in range(64):
+            root = (1 + root) ** (1 / (first.size + 1))
+        shift = np.random.default_rng(seed).random(first.size)
+        steps = root ** -np.arange(1.0, first.size + 1)
+        spread = (shift + np.arange(1, count)[:, None] * steps) % 1
         # neighbours one after the other, so that each warms the next
         thetas += sorted((low + (high - low) * u for u in spread), key=lambda theta: float(theta[0]))
     points: list[Point] = []
