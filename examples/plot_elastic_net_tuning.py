@@ -23,6 +23,7 @@ y = X[:, :8] @ np.linspace(1, 0.3, 8) + 2 * random.standard_normal(n)
 
 
 def model(X, y, theta):
+    """An elastic net of scikit-learn's convention."""
     return icg.elastic_net(X, y, theta["alpha"], theta["l1_ratio"])
 
 
