@@ -123,7 +123,7 @@ class TuneResult:
         bounds: the range searched, in one dimension.
         curve, knots, one_sided_slopes: in one dimension, see `Curve`; the kinks found, sorted; `(left, right)`.
         fold_values: the loss of each fold at `theta`, where the criterion has folds.
-        place: `theta` in the coordinates of the search `(d,)`, its logarithm where it is `Positive`; so are curve and slopes.
+        place: `theta` in the coordinates of the search `(d,)`, such as its logarithm; so are curve and slopes.
         notes: what else a user should know, one sentence each (failed inner solves, uncertified derivatives).
     """
 
