@@ -3,12 +3,12 @@
 from .checks import kink_tolerance as kink_tolerance
 from .closures import close_over as close_over
 from .errors import SolveError as SolveError
-from .errors import anywhere as anywhere
 from .errors import error_if as error_if
 from .errors import nondifferentiable as nondifferentiable
 from .errors import raise_unless_converged as raise_unless_converged
 from .errors import translated_errors as translated_errors
 from .errors import worst as worst
+from .loops import anywhere as anywhere
 from .loops import fori_loop as fori_loop
 from .loops import one_by_one as one_by_one
 from .loops import only_where as only_where

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .loops import inside_shard_map, vary_like
+from .loops import anywhere, inside_shard_map, vary_like
 from .status import Status
 from .tracing import concrete_value
 
@@ -65,12 +65,7 @@ def error_if(token: T, predicate: Array, status: Status) -> T:
         empty = jax.pure_callback(fail, shapes, index, vmap_method="sequential")
         return [vary_like(e, leaf) for e, leaf in zip(empty, leaves, strict=True)]
 
-    return jax.tree.unflatten(structure, lax.cond(eqxi.unvmap_any(predicate), failed, lambda: leaves))
-
-
-def anywhere(predicate: Array) -> Array:
-    """Whether `predicate` holds somewhere, also in other elements of a batch: `lax.cond` on it stays a branch."""
-    return eqxi.unvmap_any(predicate)
+    return jax.tree.unflatten(structure, lax.cond(anywhere(predicate), failed, lambda: leaves))
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -91,20 +92,20 @@ def vary_together(tree: T) -> T:
     return jax.tree.map(vary, tree)
 
 
+def anywhere(predicate: Array) -> Array:
+    """Whether `predicate` holds somewhere, also in other elements of a batch: `lax.cond` on it stays a branch."""
+    return eqxi.unvmap_any(predicate)
+
+
 def only_where(wanted: Any, compute: Callable[[], T], otherwise: T) -> T:
     """`compute()` if `wanted`, else `otherwise`: a conditional that stays one in a batch.
 
-    `jax.vmap` turns `lax.cond` into both branches and a selection. A loop of at most one round it leaves a loop, which
-    runs only where some element of the batch wants it.
+    `jax.vmap` turns `lax.cond` into both branches and a selection; asked whether *any* element wants it, it stays a
+    branch. (So does a loop of at most one round, but what does not depend on its carry is moved out, and always runs.)
     """
-
-    def unfinished(state: tuple[Array, T]) -> Array:
-        return ~state[0]
-
-    def body(state: tuple[Array, T]) -> tuple[Array, T]:
-        return jnp.ones_like(state[0]), compute()
-
-    return while_loop(unfinished, body, (~jnp.asarray(wanted), otherwise))[1]
+    wanted = jnp.asarray(wanted)
+    found = switch(anywhere(wanted).astype(jnp.int32), [lambda: otherwise, compute])
+    return jax.tree.map(lambda new, old: jnp.where(wanted, new, old), found, otherwise)
 
 
 def one_by_one(function: Callable[..., T]) -> Callable[..., T]:

@@ -247,14 +247,14 @@ def _solve_with_inverse(linearisation: Linearisation, inverse: AbstractInverse, 
             if b.shape[0] <= FEW:
 
                 def densely() -> tuple[Array, Array]:
-                    # in a batch this runs for the healthy elements too, which must not wait for each other
+                    # wanted by one element, it runs for a whole batch, whose healthy elements must not wait for it
                     matrix = jnp.where(
                         close, jnp.eye(b.shape[0], dtype=b.dtype), as_matrix(matvec, b.shape[0], b.dtype)
                     )
                     factors, regular = lu(matrix)
                     return jnp.where(regular, lu_solve(factors, b), 0), regular
 
-                x, regular = lax.cond(close, lambda: (x, jnp.asarray(True)), densely)
+                x, regular = only_where(~close, densely, (x, jnp.asarray(True)))
                 close = regular
             status = Status.where(regular, Status.adjoint_failed, Status.singular)
             return judged(x, close | (size == 0), status, throw)

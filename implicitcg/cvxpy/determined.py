@@ -11,7 +11,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_factor, lu_solve
 
-from ..base import Status, anywhere, error_if, fori_loop
+from ..base import Status, error_if, fori_loop, only_where
 from ..core import AbstractAdjoint, AbstractProblem, AbstractSolver, Automatic, Found, Linearisation
 from ..linear.solves import as_matrix
 from .canonical import Canonical
@@ -52,12 +52,7 @@ class Determined(AbstractAdjoint):
             def solve(_matvec: Any, b: Array) -> Array:
                 x = (transposed if trans else regular)(b)
                 failed = ~jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(b))
-
-                def rescue(x: Array) -> tuple[Array, Array]:
-                    other, ok = self._loose(matvec, b, trans)
-                    return jnp.where(failed, other, x), ok | ~failed
-
-                x, ok = lax.cond(anywhere(failed), rescue, lambda x: (x, ~failed), x)
+                x, ok = only_where(failed, lambda: self._loose(matvec, b, trans), (x, ~failed))
                 return error_if(x, ~ok, Status.singular) if throw else jnp.where(ok, x, jnp.nan)
 
             return solve
@@ -89,9 +84,7 @@ class UniqueWhereItMatters(AbstractSolver):
         if ravel_pytree(found.z)[0].shape[0] > LIMIT:
             return found
         loose = found.status == Status.not_unique
-        pardoned = loose & lax.cond(
-            anywhere(loose), lambda: determined(problem, found.z, self.canonical), lambda: jnp.zeros_like(loose)
-        )
+        pardoned = only_where(loose, lambda: determined(problem, found.z, self.canonical), jnp.zeros_like(loose))
         status = Status.where(pardoned, Status.converged, found.status)
         return eqx.tree_at(lambda f: f.status, found, status)
 

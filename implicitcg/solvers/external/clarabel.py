@@ -9,15 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from ...penalties.cones import PSD, AbstractCone, Dual, Exponential, Free, Nonnegative, Power, SecondOrder, Zero
-from .conic_library import (
-    CONVERGED,
-    INFEASIBLE,
-    NOT_CONVERGED,
-    UNBOUNDED,
-    AbstractConicLibrary,
-    ConePoint,
-    ConeProgram,
-)
+from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary, ConePoint, ConeProgram
 
 
 class Clarabel(AbstractConicLibrary):
@@ -70,17 +62,7 @@ class Clarabel(AbstractConicLibrary):
         solver = clarabel.DefaultSolver(_plain(P), program.q, _plain(program.A), program.b, cones, settings)
         found = solver.solve()
         x, s, y = (np.asarray(part) for part in (found.x, found.s, found.z))
-        return ConePoint(x, s, y, _VERDICTS.get(str(found.status), NOT_CONVERGED), found.iterations)
-
-
-_VERDICTS = {
-    "Solved": CONVERGED,
-    "AlmostSolved": CONVERGED,  # the residual is judged afterwards
-    "PrimalInfeasible": INFEASIBLE,
-    "AlmostPrimalInfeasible": INFEASIBLE,
-    "DualInfeasible": UNBOUNDED,
-    "AlmostDualInfeasible": UNBOUNDED,
-}
+        return ConePoint(x, s, y, INTERIOR_POINT_VERDICTS.get(str(found.status), NOT_CONVERGED), found.iterations)
 
 
 def described(cone: AbstractCone) -> str:

@@ -23,6 +23,14 @@ from .polish import Polished, polish
 
 VERDICTS = (Status.converged, Status.not_converged, Status.infeasible, Status.unbounded, Status.not_unique)
 CONVERGED, NOT_CONVERGED, INFEASIBLE, UNBOUNDED, NOT_UNIQUE = range(5)
+INTERIOR_POINT_VERDICTS = {  # in the words that Clarabel and Moreau share
+    "Solved": CONVERGED,
+    "AlmostSolved": CONVERGED,  # the residual is judged afterwards
+    "PrimalInfeasible": INFEASIBLE,
+    "AlmostPrimalInfeasible": INFEASIBLE,
+    "DualInfeasible": UNBOUNDED,
+    "AlmostDualInfeasible": UNBOUNDED,
+}
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,7 @@ import scipy.sparse
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
 from .clarabel import described
 from .cone_faces import exponents_of, layout
-from .conic_library import (
-    CONVERGED,
-    INFEASIBLE,
-    NOT_CONVERGED,
-    UNBOUNDED,
-    AbstractConicLibrary,
-    ConePoint,
-    ConeProgram,
-)
+from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary, ConePoint, ConeProgram
 from .scs import by_kind
 
 
@@ -68,7 +60,7 @@ class Moreau(AbstractConicLibrary):
         found = solver.solve()
         s, y = np.empty(where.size), np.empty(where.size)
         s[order], y[order] = found.s, found.z
-        verdict = _VERDICTS.get(solver.info.status.name, NOT_CONVERGED)
+        verdict = INTERIOR_POINT_VERDICTS.get(solver.info.status.name, NOT_CONVERGED)
         return ConePoint(np.asarray(found.x), s, y, verdict, int(solver.info.iterations))
 
 
@@ -78,13 +70,3 @@ def moreau_order(where: Any) -> np.ndarray:
     start = len(where.zero) + len(where.orthant) + sum(stop - start for start, stop in where.rounds)
     size = sum(stop - start for start, stop, _ in where.matrices)
     return np.concatenate([order[:start], order[start + size :], order[start : start + size]])
-
-
-_VERDICTS = {
-    "Solved": CONVERGED,
-    "AlmostSolved": CONVERGED,  # the residual is judged afterwards
-    "PrimalInfeasible": INFEASIBLE,
-    "AlmostPrimalInfeasible": INFEASIBLE,
-    "DualInfeasible": UNBOUNDED,
-    "AlmostDualInfeasible": UNBOUNDED,
-}
