@@ -18,7 +18,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..base import nondifferentiable
+from ..base import nondifferentiable, raise_unless_converged
 from .adjoint import AbstractAdjoint
 from .problem import AbstractProblem, AbstractSolver, Found
 
@@ -43,6 +43,8 @@ def _implicit_root_jvp(
     if not jax.tree.leaves(problem_tangent):
         return found, still
     at, z = problem, found.z
+    if throw:  # a gradient whose loss nobody looks at does not depend on the value, where failures raise otherwise
+        z = raise_unless_converged(z, found.status)
     if adjoint.biased:
         at, z = nondifferentiable(
             (problem, z),

@@ -5,6 +5,9 @@ from typing import Any
 from .affine import AbstractAffineLayer as AbstractAffineLayer
 from .affine import ContractiveDEQ as ContractiveDEQ
 from .affine import MonotoneDEQ as MonotoneDEQ
+from .batch import Statistics as Statistics
+from .batch import mean_converged as mean_converged
+from .batch import statistics as statistics
 from .certificate import LayerCertificate as LayerCertificate
 from .certificate import certify as certify
 from .layer import DEQ as DEQ
@@ -12,9 +15,6 @@ from .layer import corrections as corrections
 from .regularisation import jacobian_penalty as jacobian_penalty
 from .regularisation import spectral_radius as spectral_radius
 from .regularisation import spectrally_normalised as spectrally_normalised
-from .statistics import Statistics as Statistics
-from .statistics import mean_converged as mean_converged
-from .statistics import statistics as statistics
 
 
 def __getattr__(name: str) -> Any:

@@ -103,7 +103,7 @@ def spectral_radius(cell: Callable[[Any], Any], z: Any, rounds: int = 40) -> Flo
 
 def _direction(size: int, dtype: Any) -> Array:
     """A unit vector of no particular direction."""
-    return _unit(jnp.cos(1.0 + jnp.arange(size)).astype(dtype))
+    return _unit(jnp.cos(1 + jnp.arange(size, dtype=dtype)))
 
 
 def _unit(v: Array) -> Array:

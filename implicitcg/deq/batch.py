@@ -69,7 +69,7 @@ def mean_converged(losses: Float[Array, " batch"], solution: Solution) -> Float[
         >>> import jax, jax.numpy as jnp, implicitcg as icg
         >>> layer = icg.deq.DEQ(lambda z, x: 0.5 * z + x, jnp.zeros(()))
         >>> solution = jax.vmap(lambda x: layer.solve(x, throw=False))(jnp.array([1.0, jnp.nan]))
-        >>> float(icg.deq.mean_converged(solution.value, solution))
+        >>> round(float(icg.deq.mean_converged(solution.value, solution)), 3)
         2.0
     """
     good = solution.converged
