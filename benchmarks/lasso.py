@@ -111,13 +111,10 @@ def jaxopt_hold_out(X: Any, y: Any, alpha: float) -> Callable[[], Any] | None:
 
 
 def medians(rows: dict[str, Callable[[], Any]], repeats: int = 5) -> dict[str, float]:
-    """CPU milliseconds of each row, alternating, after one run that warms up; slow rows run once."""
+    """CPU milliseconds of each row, alternating, after one run that warms up and compiles; slow rows run once."""
     spent: dict[str, list[float]] = {name: [] for name in rows}
-    for name, run in rows.items():
-        begin = time.process_time()
+    for run in rows.values():
         run()
-        if time.process_time() - begin > 10:
-            spent[name].append(time.process_time() - begin)
     for _ in range(repeats):
         for name, run in rows.items():
             if spent[name] and spent[name][0] > 10:

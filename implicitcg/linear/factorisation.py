@@ -96,11 +96,17 @@ def bucketed_factorise(
     rim: Bool[Array, " p"],
     capacities: Sequence[int],
     dtype: jnp.dtype,
+    rank: int,
 ) -> BucketedFactor:
-    """`factorise` at the smallest of the static `capacities` that holds `inner + rim`; only that one is computed."""
+    """`factorise` at the smallest of the static `capacities` that holds `inner + rim`; only that one is computed.
+
+    More than `rank` coordinates are dependent: what is too large for a capacity of `rank` does not lack room.
+    """
     needed = (inner | rim).sum()
     limits = jnp.asarray(capacities)
     bucket = jnp.minimum((limits < needed).sum(), len(capacities) - 1)
+    room = needed <= limits[-1]
+    fits = jnp.ones_like(room) if max(capacities) >= rank else room
 
     def empty(capacity: int) -> FaceFactor:
         zero = jnp.zeros((), inner.sum().dtype)
@@ -108,13 +114,13 @@ def bucketed_factorise(
         return FaceFactor(index, jnp.zeros((capacity, capacity), dtype), zero, zero, jnp.asarray(False))
 
     if len(capacities) == 1:
-        return BucketedFactor(bucket, (factorise(block, inner, rim, capacities[0]),), needed <= limits[-1])
+        return BucketedFactor(bucket, (factorise(block, inner, rim, capacities[0]),), fits)
     factors = tuple(
         lax.cond(
-            (bucket == i) & (needed <= limits[-1]),  # what does not fit is not begun
+            (bucket == i) & room,  # what does not fit is not begun
             lambda c=capacity: factorise(block, inner, rim, c),
             lambda c=capacity: empty(c),
         )
         for i, capacity in enumerate(capacities)
     )
-    return BucketedFactor(bucket, factors, needed <= limits[-1])
+    return BucketedFactor(bucket, factors, fits)

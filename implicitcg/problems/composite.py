@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, PyTree
 from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation
 from ..linear import BucketedFactor, Coordinates, bucketed_factorise
 from ..nonsmooth import choose
-from ..penalties import AbstractBlocks, AbstractPenalty, AbstractSeparable, AbstractSmooth, Branches
+from ..penalties import L1, AbstractBlocks, AbstractPenalty, AbstractSeparable, AbstractSmooth, Branches, LeastSquares
 from ..solvers import ActiveSet, ProximalGradient, SemismoothNewton, face_sizes
 from .face_certificate import certify_face
 
@@ -68,15 +68,28 @@ class Composite(AbstractProblem[Array]):
         """The branch of every block at `z`, and its distance to the kink (penalties of blocks only)."""
         return _blocks(self.penalty).branches(self.forward(z), self.step())
 
-    def factorise(self, z: Float[Array, " p"]) -> BucketedFactor:
-        """The Hessian factored on the free coordinates, then on those that sit on their kink."""
-        penalty, u = _blocks(self.penalty), self.forward(z)
+    def factorise(
+        self,
+        z: Float[Array, " p"],
+        gradient: Float[Array, " p"] | None = None,
+        block: Callable[[Int[Array, " c"]], Float[Array, "c c"]] | None = None,
+    ) -> BucketedFactor:
+        """The Hessian factored on the free coordinates, then on those that sit on their kink.
+
+        A solver that knows the gradient of the loss, or `face_block` on those coordinates, may say so.
+        """
+        penalty = _blocks(self.penalty)
+        u = self.forward(z) if gradient is None else z - self.step() * gradient
         branches = penalty.branches(u, self.step())
         free = branches.free > 0
         rim = penalty.spread(branches.on_kink() & ~free)
-        return bucketed_factorise(
-            lambda index: self.face_block(z, u, index, rim), penalty.spread(free), rim, self.capacities(), z.dtype
-        )
+        block = (lambda index: self.face_block(z, u, index, rim)) if block is None else block
+        return bucketed_factorise(block, penalty.spread(free), rim, self.capacities(), z.dtype, self.rank())
+
+    def rank(self) -> int:
+        """A bound for how many coordinates the Hessian can be definite on."""
+        flat = type(self.smooth) is LeastSquares and type(self.penalty) is L1
+        return min(self.smooth.X.shape) if flat else self.smooth.dimension()[0]  # type: ignore[attr-defined]
 
     def face_block(
         self,
@@ -105,7 +118,7 @@ class Composite(AbstractProblem[Array]):
 
     def capacities(self) -> tuple[int, ...]:
         """The static sizes of face that a factorisation is compiled for."""
-        return face_sizes(self.smooth)
+        return face_sizes(self.smooth, self.rank())
 
     def linearise(self, z: Float[Array, " p"], memory: Any = None) -> Linearisation:
         """The element of the penalty's tie rule, on the face of the free blocks.

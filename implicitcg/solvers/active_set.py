@@ -14,10 +14,12 @@ from ..core import AbstractSolver, Found
 from .homotopy import follow, line_from
 from .quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap, violation
 from .slots import Sizes, Slots, add, open_slots, tidy
+from .tableau import BLOCK, MANY
 from .working_set import finish, require_quadratic
 
-SHRINK = 0.5  # the penalties fall at most by this factor before the full gradient is looked at again
-SINGLE = 640  # up to this many slots one size does
+SHRINK = 0.2  # the penalties fall at most by this factor before the full gradient is looked at again
+SINGLE = 1300  # up to this many slots one size does
+NEAR = 1e-6  # a correlation this close to its threshold, relative to it, is taken to be on it
 CLOSE = 0.8  # a feature gets a slot when it is predicted to enter above this part of the next penalties
 
 
@@ -36,11 +38,39 @@ class Progress(NamedTuple):
     steps: Int[Array, ""]
     knots: Int[Array, ""]
 
+    @classmethod
+    def nowhere(cls, w: Float[Array, " p"]) -> Progress:
+        """Before the first step."""
+        number, count = jnp.zeros((), w.dtype), jnp.zeros((), jnp.int32)
+        return cls(w, w, number, w, number, number, count, count)
+
+
+class Known(NamedTuple):
+    """Features, padded by `p`, and their Gram matrix in units of diagonal one, for the factor at the end."""
+
+    feature: Int[Array, " c"]
+    gram: Float[Array, "c c"]
+
+    @classmethod
+    def nothing(cls, size: int, like: Float[Array, " p"]) -> Known:
+        """Room for `size` features."""
+        return cls(jnp.full(size, like.shape[0], jnp.int32), jnp.zeros((size, size), like.dtype))
+
+    def block(self, loss: QuadraticLoss, index: Int[Array, " k"]) -> Float[Array, "k k"]:
+        """The Hessian on features all of which are known; NaN where one is not."""
+        p = loss.unit.shape[0]
+        place = jnp.full(p, len(self.feature), jnp.int32)
+        place = place.at[self.feature].set(jnp.arange(len(self.feature), dtype=jnp.int32), mode="drop")[index]
+        scaled = jnp.take(jnp.take(self.gram, place, axis=0, mode="fill"), place, axis=1, mode="fill")
+        return scaled / (loss.unit[index][:, None] * loss.unit[index][None, :])
+
 
 class _Stage(NamedTuple):
     slots: Slots
     progress: Progress
     crowded: Bool[Array, ""]
+    lacking: Bool[Array, ""]
+    spare: Int[Array, ""]
 
 
 class ActiveSet(AbstractSolver):
@@ -81,28 +111,37 @@ class ActiveSet(AbstractSolver):
         stages = slot_sizes(loss, self.capacity)
         # a start with more features than can be independent is none
         init = jnp.where(jnp.sum(init != 0) > stages[-1].crowd, 0, init)
-        start = begin(loss, init)
         # where a degenerate start leads nowhere, once more from zero
         attempts = jnp.where(jnp.any(init != 0), 2, 1)
+        single = len(stages) == 1  # then the Gram matrix of its slots is all that the factor at the end needs
 
-        def attempt(at: tuple[Progress, Int[Array, ""]]) -> tuple[Progress, Int[Array, ""]]:
-            again = (at[1] > 0).astype(jnp.int32)
-            progress = switch(again, [lambda: start, lambda: begin(loss, jnp.zeros_like(init))])
+        def attempt(at: tuple[Progress, Known, Int[Array, ""]]) -> tuple[Progress, Known, Int[Array, ""]]:
+            progress = begin(loss, jnp.where(at[2] > 0, 0, init))
+            if single:
+                return *_stage(loss, stages[0], tolerance, self.max_steps, progress), at[2] + 1
             for sizes in stages:
-                progress = advance(loss, sizes, tolerance, self.max_steps, progress)
-            return progress, at[1] + 1
+                progress = _advance(loss, sizes, tolerance, self.max_steps, progress)
+            return progress, at[1], at[2] + 1
 
-        progress, _ = while_loop(
-            lambda at: (at[0].gap > tolerance) & (at[1] < attempts), attempt, (start, jnp.zeros((), jnp.int32))
+        nowhere = Progress.nowhere(init), Known.nothing(stages[0].buffer if single else 0, init)
+        progress, known, _ = while_loop(
+            lambda at: (at[2] == 0) | ((at[0].gap > tolerance) & (at[2] < attempts)),
+            attempt,
+            (*nowhere, jnp.zeros((), jnp.int32)),
         )
-        return finish(problem, loss, tolerance, stages[-1].limit, progress.w, progress.gradient, progress.knots)
+
+        def block(index: Int[Array, " k"]) -> Float[Array, "k k"]:
+            return known.block(loss, index)
+
+        end = progress.w, progress.gradient, progress.knots
+        return finish(problem, loss, tolerance, stages[-1].limit, *end, block if single else None)
 
 
 def slot_sizes(loss: QuadraticLoss, capacity: int | None = None) -> tuple[Sizes, ...]:
     """The static sizes of slots: the capacity where that is small, else fourths of it before."""
     p, n = loss.threshold.shape[0], loss.smooth.X.shape[0]
     rank = p if loss.ridge is not None else min(n, p)
-    largest = min(p, 4096, max(2 * rank, 128)) if capacity is None else min(p, capacity)
+    largest = min(p, 4096, max(min(2 * rank, rank + 256), 128)) if capacity is None else min(p, capacity)
     limits = [largest]
     while limits[0] > SINGLE:
         limits.insert(0, limits[0] // 4)
@@ -113,7 +152,9 @@ def slot_sizes(loss: QuadraticLoss, capacity: int | None = None) -> tuple[Sizes,
 
 
 def _sizes(limit: int, room: int, crowd: int, p: int, before: int) -> Sizes:
-    return Sizes(limit, min(limit, max(limit // 6, 16), 128), room, crowd, room + max(room // 2, 32), p, before)
+    rows = room + max(room // 2, 32)
+    rows += -rows % BLOCK if rows > MANY else 0
+    return Sizes(limit, min(limit, max(limit // 6, 16), 128), room, crowd, rows, p, before)
 
 
 def begin(loss: QuadraticLoss, w: Float[Array, " p"]) -> Progress:
@@ -124,33 +165,47 @@ def begin(loss: QuadraticLoss, w: Float[Array, " p"]) -> Progress:
     return Progress(w, gradient, strength, entry, value, gap, count, count)
 
 
-def advance(loss: QuadraticLoss, sizes: Sizes, tolerance: float, max_steps: int, progress: Progress) -> Progress:
-    """On towards the solution, with one size of slots.
-
-    It ends when the gap is reached, when the active set outgrows its room, or after `max_steps`.
-    """
-
-    def unfinished(at: _Stage) -> Bool[Array, ""]:
-        return (at.progress.gap > tolerance) & (at.progress.steps < max_steps) & ~at.crowded
-
-    def stage(progress: Progress) -> Progress:
-        crowded = jnp.sum(progress.w != 0) > sizes.crowd
-        start = _Stage(open_slots(loss, sizes, progress.w), progress, crowded)
-        return while_loop(unfinished, lambda at: _step(loss, sizes, at), start).progress
-
+def _advance(loss: QuadraticLoss, sizes: Sizes, tolerance: float, max_steps: int, progress: Progress) -> Progress:
+    """On towards the solution with one of several sizes of slots, if it has not been reached."""
     # a loop of at most one turn: unlike `lax.cond` it costs nothing in a batch that does not need it
-    once = (progress, jnp.asarray(True))
     return while_loop(
-        lambda at: at[1] & (at[0].gap > tolerance), lambda at: (stage(at[0]), jnp.zeros_like(at[1])), once
+        lambda at: at[1] & (at[0].gap > tolerance),
+        lambda at: (_stage(loss, sizes, tolerance, max_steps, at[0])[0], jnp.zeros_like(at[1])),
+        (progress, jnp.asarray(True)),
     )[0]
 
 
-def _step(loss: QuadraticLoss, sizes: Sizes, at: _Stage) -> _Stage:
-    """New slots, the homotopy on them, and the full gradient and the gap at its end."""
-    slots, strength = grown(loss, sizes, jnp.ones_like(at.progress.strength), at.progress, at.slots)
-    slots, progress, _ = walked(loss, sizes, strength, at.progress, slots)
-    gap = relative_gap(loss, progress.w, progress.gradient, progress.value)
-    return _Stage(slots, progress._replace(gap=gap), jnp.sum(slots.sign != 0) > sizes.crowd)
+def _stage(
+    loss: QuadraticLoss, sizes: Sizes, tolerance: float, max_steps: int, progress: Progress
+) -> tuple[Progress, Known]:
+    """On towards the solution with one size of slots.
+
+    It ends when the gap is reached and every feature on its threshold has a slot, when the active set outgrows its
+    room, or after `max_steps`.
+    """
+
+    def unfinished(at: _Stage) -> Bool[Array, ""]:
+        far = (at.progress.gap > tolerance) | (at.lacking & (at.spare > 0))
+        return far & (at.progress.steps < max_steps) & ~at.crowded
+
+    def step(at: _Stage) -> _Stage:
+        there = at.progress.gap <= tolerance
+        slots, strength = grown(loss, sizes, jnp.ones_like(at.progress.strength), at.progress, at.slots)
+        slots, progress, _ = walked(loss, sizes, strength, at.progress, slots)
+        gap = relative_gap(loss, progress.w, progress.gradient, progress.value)
+        return stage(slots, progress._replace(gap=gap), at.spare - there.astype(jnp.int32))
+
+    def stage(slots: Slots, progress: Progress, spare: Array) -> _Stage:
+        tied = (violation(loss.threshold, progress.gradient) > 1 - NEAR) & (loss.threshold > 0)
+        slotless = jnp.ones_like(tied).at[slots.feature].set(False, mode="drop")
+        crowded = jnp.sum(progress.w != 0) > sizes.crowd
+        return _Stage(slots, progress, crowded, jnp.any(tied & slotless), spare)
+
+    start = stage(
+        open_slots(loss, sizes, progress.w), progress, jnp.full((), sizes.limit // sizes.chunk + 2, jnp.int32)
+    )
+    end = while_loop(unfinished, step, start)
+    return end.progress, Known(end.slots.feature, end.slots.gram)
 
 
 def grown(
@@ -218,7 +273,7 @@ def _full(
     if slots.columns is None:
         residual, motion = smooth.residuals(w), smooth.centred(smooth.X @ moving)
     else:
-        residual, motion = smooth.centred(smooth.y) - slots.columns @ slots.w, slots.columns @ speed
+        residual, motion = smooth.centred(smooth.y) - slots.w @ slots.columns, speed @ slots.columns
     value = jnp.sum(smooth.weighted(jnp.square(residual))) / 2 + jnp.sum(loss.shrunk(w) * w) / 2
     gradient = -(smooth.weighted(residual) @ smooth.X) + loss.shrunk(w)
     change = smooth.weighted(motion) @ smooth.X + loss.shrunk(moving)

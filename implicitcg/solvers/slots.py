@@ -9,11 +9,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
-from ..base import switch
+from ..base import fori_loop, switch
 from ..linear import design
 from ..linear.abstract_design import AbstractDesign
 from .quadratic_loss import QuadraticLoss
 from .tableau import Tableau
+
+BLOCK = 256  # columns multiplied at once
 
 
 class Sizes(NamedTuple):
@@ -46,7 +48,8 @@ class Sizes(NamedTuple):
 class Slots(NamedTuple):
     """Features `feature[:filled]` (the rest holds `p`), their weights and signs, `gram` and its tableau.
 
-    Weights, columns and Gram matrix are in units in which the Hessian has diagonal one.
+    Weights, columns and Gram matrix are in units in which the Hessian has diagonal one. The columns lie row by row, so
+    that a few of them are one piece of memory.
     """
 
     feature: Int[Array, " c"]
@@ -54,7 +57,7 @@ class Slots(NamedTuple):
     w: Float[Array, " c"]
     sign: Float[Array, " c"]
     gram: Float[Array, "c c"]
-    columns: Float[Array, "n c"] | None
+    columns: Float[Array, "c n"] | None
     tableau: Tableau
 
     def take(self, values: Float[Array, " p"]) -> Float[Array, " c"]:
@@ -82,7 +85,7 @@ def open_slots(loss: QuadraticLoss, sizes: Sizes, w: Float[Array, " p"]) -> Slot
     inside = jnp.where(used, jnp.take(w / loss.unit, index, mode="clip"), 0)
     columns = None
     if not (sizes.whole or isinstance(loss.smooth.X, AbstractDesign)):
-        columns = loss.smooth.centred(design.columns(loss.smooth.X, index)) * unit[None, :]
+        columns = _copied(loss, index, unit)
 
     def gram(first: int) -> Array:
         if first == 0:
@@ -127,9 +130,29 @@ def tidy(slots: Slots, sizes: Sizes, score: Float[Array, " p"]) -> Slots:
         jnp.where(kept & healthy, slots.w[order], 0),
         jnp.where(healthy, sign, 0),
         gram,
-        None if slots.columns is None else jnp.where(kept[None, :], slots.columns[:, order], 0),
+        None if slots.columns is None else jnp.where(kept[:, None], slots.columns[order], 0),
         tableau,
     )
+
+
+def _copied(loss: QuadraticLoss, index: Int[Array, " c"], unit: Float[Array, " c"]) -> Float[Array, "c n"]:
+    """The columns `index`, centred where an intercept is fitted and in the units given, row by row."""
+    return (loss.smooth.centred(design.columns(loss.smooth.X, index)) * unit[None, :]).T
+
+
+def _crossed(columns: Float[Array, "c n"], others: Float[Array, "k n"], count: Int[Array, ""]) -> Float[Array, "c k"]:
+    """All products of `columns` with `others`; of many columns only blocks of the first `count`."""
+    c, n = columns.shape
+    if c <= 2 * BLOCK:
+        return columns @ others.T
+
+    def block(i: Array, cross: Array) -> Array:
+        start, zero = jnp.minimum(i * BLOCK, c - BLOCK), jnp.zeros_like(i)
+        part = lax.dynamic_slice(columns, (start, zero), (BLOCK, n)) @ others.T
+        return lax.dynamic_update_slice(cross, part, (start, zero))
+
+    blocks = (count + BLOCK - 1) // BLOCK
+    return fori_loop(jnp.zeros_like(blocks), blocks, block, jnp.zeros((c, others.shape[0]), columns.dtype))
 
 
 def _swept(gram: Array, active: Array, number: Array, sizes: Sizes) -> Tableau:
@@ -157,14 +180,13 @@ def add(loss: QuadraticLoss, slots: Slots, new: Int[Array, " k"], wanted: Bool[A
         cross = design.cross_gram(smooth.X, inside, new, smooth.weights(), smooth.fit_intercept)
         cross = cross * units[:, None] * unit[None, :]
     else:
-        fresh = smooth.centred(design.columns(smooth.X, new)) * unit[None, :]
-        weighted = smooth.weighted(fresh)
+        fresh = _copied(loss, new, unit)
+        weighted = smooth.weighted(fresh.T).T
         if slots.columns is None:
-            every = jax.vmap(lambda r: r @ smooth.X, in_axes=1, out_axes=1)(weighted)
-            cross = jnp.take(every, index, axis=0, mode="clip") * units[:, None]
+            cross = jnp.take(weighted @ smooth.X, index, axis=1, mode="clip").T * units[:, None]
         else:
-            columns = lax.dynamic_update_slice(slots.columns, fresh, (zero, at))
-            cross = columns.T @ weighted
+            columns = lax.dynamic_update_slice(slots.columns, fresh, (at, zero))
+            cross = _crossed(columns, weighted, count)
     if loss.ridge is not None:
         place = at + jnp.arange(new.shape[0], dtype=jnp.int32)
         cross = cross.at[place, jnp.arange(new.shape[0], dtype=jnp.int32)].add(loss.ridge[new] * jnp.square(unit))

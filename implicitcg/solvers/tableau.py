@@ -30,7 +30,8 @@ from ..base import fori_loop
 from ..linear.factorisation import ordered_index
 
 BLOCK = 64  # rows solved at once
-WIDE = 512  # rows combined at once
+MANY = 512  # up to this many rows a product with all of them is quickest; more are a multiple of `BLOCK`
+FEW = 8  # rows combined at once, a divisor of `BLOCK`
 
 
 class Tableau(NamedTuple):
@@ -73,19 +74,21 @@ class Tableau(NamedTuple):
         return column, column[k] + self.diagonal[k]
 
     def _combined(self, weights: Float[Array, " e"]) -> Float[Array, " c"]:
-        """`weights @ U`; of many rows, only over blocks of those in use."""
+        """`weights @ U`; of many rows only those in use, a few at a time: a block of them would be copied first."""
         e, c = self.rows.shape
-        if e <= 2 * WIDE:
+        if e <= MANY:
             return weights @ self.rows
 
-        def block(i: Array, total: Array) -> Array:
-            start = jnp.minimum(i * WIDE, e - WIDE)
-            again = jnp.arange(WIDE, dtype=jnp.int32) + start < i * WIDE  # the last block overlaps the one before
-            part = jnp.where(again, 0, lax.dynamic_slice(weights, (start,), (WIDE,)))
-            return total + part @ lax.dynamic_slice(self.rows, (start, jnp.zeros_like(start)), (WIDE, c))
+        def add(i: Array, total: Array) -> Array:
+            start = i * FEW
+            own = lax.dynamic_slice(weights, (start,), (FEW,))
+            rows = lax.dynamic_slice(self.rows, (start, jnp.zeros_like(start)), (FEW, c))
+            for k in range(FEW):
+                total = total + own[k] * rows[k]
+            return total
 
-        blocks = (self.used + WIDE - 1) // WIDE
-        return fori_loop(jnp.zeros_like(blocks), blocks, block, jnp.zeros(c, weights.dtype))
+        turns = (self.used + FEW - 1) // FEW
+        return fori_loop(jnp.zeros_like(turns), turns, add, jnp.zeros(c, weights.dtype))
 
     def product(self, gram: Float[Array, "c c"], v: Float[Array, " c"]) -> Float[Array, " c"]:
         """`T v`."""
@@ -133,23 +136,28 @@ class Tableau(NamedTuple):
 def _forward_substitution(tableau: Tableau, right: Float[Array, "e k"]) -> Float[Array, "e k"]:
     """`(I + M)^{-1} right` with the strict lower triangle `M_{e,i} = D_i U_i,{k_e}`, by blocks of the rows in use."""
     e, k = right.shape
-    spare = -e % BLOCK
+    spare = -e % BLOCK  # none where the rows are many, see `Sizes`
     rows = jnp.pad(tableau.rows, ((0, spare), (0, 0)))
     inverse = jnp.pad(tableau.inverse, (0, spare))
     variable = jnp.pad(tableau.variable, (0, spare))
     right = jnp.pad(right, ((0, spare), (0, 0)))
-    position = jnp.arange(e + spare, dtype=jnp.int32)
+    blocks = (tableau.used + BLOCK - 1) // BLOCK
+
+    def piece(right: Array, i: Array) -> Array:
+        return lax.dynamic_slice(right, (i * BLOCK, jnp.zeros_like(i)), (BLOCK, k))
 
     def block(i: Array, right: Array) -> Array:
-        start = i * BLOCK
-        zero = jnp.zeros_like(start)
+        start, zero = i * BLOCK, jnp.zeros_like(i)
         own = lax.dynamic_slice(inverse, (start,), (BLOCK,))[:, None]
-        columns = (own * lax.dynamic_slice(rows, (start, zero), (BLOCK, rows.shape[1]))[:, variable]).T
-        corner = lax.dynamic_slice(columns, (start, zero), (BLOCK, BLOCK))
-        solved = lax.dynamic_slice(right, (start, zero), (BLOCK, k))
-        solved = solve_triangular(corner, solved, lower=True, unit_diagonal=True)
-        below = (position >= start + BLOCK)[:, None]
-        return lax.dynamic_update_slice(right - jnp.where(below, columns @ solved, 0), solved, (start, zero))
+        across = own * lax.dynamic_slice(rows, (start, zero), (BLOCK, rows.shape[1]))[:, variable]
+        corner = lax.dynamic_slice(across, (zero, start), (BLOCK, BLOCK))
+        solved = solve_triangular(corner, piece(right, i), trans=1, unit_diagonal=True)
 
-    blocks = (tableau.used + BLOCK - 1) // BLOCK
+        def below(j: Array, right: Array) -> Array:
+            there, origin = j * BLOCK, jnp.zeros_like(j)
+            part = lax.dynamic_slice(across, (origin, there), (BLOCK, BLOCK)).T @ solved
+            return lax.dynamic_update_slice(right, piece(right, j) - part, (there, origin))
+
+        return fori_loop(i + 1, blocks, below, lax.dynamic_update_slice(right, solved, (start, zero)))
+
     return fori_loop(jnp.zeros_like(blocks), blocks, block, right)[:e]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -120,12 +121,14 @@ def finish(
     w: Float[Array, " p"],
     gradient: Float[Array, " p"],
     iterations: Int[Array, ""],
+    block: Callable[[Int[Array, " c"]], Float[Array, "c c"]] | None = None,
 ) -> Found:
     """One Newton step with the exact gradient on the face found, the factor for the derivative, and the verdict.
 
-    The step is kept if it changes no sign and helps.
+    The step is kept if it changes no sign and helps. `block` gives the Hessian on features free or on their threshold,
+    where it is known already.
     """
-    memory: BucketedFactor = problem.factorise(w)
+    memory: BucketedFactor = problem.factorise(w, gradient - loss.shrunk(w), block)
 
     def defect(w: Array, gradient: Array) -> Array:
         return jnp.where(w != 0, gradient + loss.threshold * jnp.sign(w), 0)
@@ -158,13 +161,12 @@ def working_set_sizes(smooth: AbstractSmooth, capacity: int | None = None) -> tu
     return (*sizes, largest)
 
 
-def face_sizes(smooth: AbstractSmooth) -> tuple[int, ...]:
-    """The static sizes of face that a factor is compiled for: those of working sets, and a small one before."""
-    sizes = working_set_sizes(smooth)
-    if len(sizes) == 1:
-        return (sizes[0] // 4, *sizes) if sizes[0] >= 128 else sizes
-    n = smooth.X.shape[0] if isinstance(smooth, LeastSquares) else sizes[-1]
-    return tuple(sorted({*sizes, n})) if sizes[0] < n < sizes[-1] else sizes  # independent features are at most n
+def face_sizes(smooth: AbstractSmooth, rank: int) -> tuple[int, ...]:
+    """The static sizes of face that a factor is compiled for: few, and none beyond the `rank` of the Hessian."""
+    largest = min(working_set_sizes(smooth)[-1], rank)
+    if largest <= 256:
+        return (largest // 4, largest) if largest == smooth.dimension()[0] >= 128 else (largest,)
+    return (largest // 4, largest) if largest <= SMALL else (largest // 4, 5 * largest // 8, largest)
 
 
 def working_set(smooth: Any, threshold: Array, w: Array, size: int) -> Int[Array, " c"]:
