@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..base import Status
+from ..base import Status, only_where
 from ..linear import Splitting
 from ..linear.anderson import AndersonMixing
-from ..linear.iteration import Damped, iterate, norm
+from ..linear.iteration import Damped, Evaluated, iterate, norm, resume
 from ..linear.krylov import gmres
 from ..linear.peaceman_rachford import default_step, linear_equilibrium
 from ..linear.solves import Iterated
@@ -43,14 +43,14 @@ def _solved(linearisation: Linearisation, rhs: Any, throw: bool, report: Report 
     return linear_solve(linearisation, rhs, judge(forward), judge(back))
 
 
-def _affine(matvec: Callable[[Array], Array], b: Array) -> tuple[Callable[[Array], tuple[Array, Array, Array]], Array]:
-    """`v -> (B v - b, ||B v - b||, ||b||)`, and a start."""
+def _affine(matvec: Callable[[Array], Array], b: Array) -> tuple[Callable[[Array], Evaluated], Array]:
+    """`B v - b` with the scale `||b||`, and a start."""
     size = norm(b)
     scale = jnp.where(size > 0, size, 1)
 
-    def evaluate(v: Array) -> tuple[Array, Array, Array]:
+    def evaluate(v: Array) -> Evaluated:
         F = matvec(v) - b
-        return F, norm(F), scale
+        return Evaluated(F, norm(F), scale, v)
 
     return evaluate, b
 
@@ -117,20 +117,20 @@ class Measured(AbstractAdjoint):
                 self.max_steps,
                 worth=lambda steps, rate: (steps < 4) | (rate < self.fast),
             )
-            mixing, budget = AndersonMixing(self.memory), jnp.minimum(self.max_steps, 60)
-            mixed = iterate(evaluate, plain.point, mixing, tolerance, budget)
-            left = b - matvec(mixed.point)
+            mixed = resume(evaluate, plain, AndersonMixing(self.memory), tolerance, jnp.minimum(self.max_steps, 60))
             size = norm(b)
+            scale = jnp.where(size > 0, size, 1)
             finished = mixed.size <= tolerance
-            # a zero right-hand side ends the last resort at once, also in a batch
-            left = jnp.where(finished, 0, left)
-            part = norm(left)
-            relative = tolerance * size / jnp.where(part > 0, part, 1)
-            last = gmres(matvec, left, relative, self.max_steps)
-            x = mixed.point + last.x
-            residual = norm(matvec(x) - b) / jnp.where(size > 0, size, 1)
-            steps = plain.steps + mixed.steps + last.steps
-            return Iterated(x, residual <= 10 * tolerance, steps, residual)
+
+            def last_resort() -> Iterated:
+                left = jnp.where(finished, 0, b - matvec(mixed.point))  # zero ends it at once
+                part = norm(left)
+                found = gmres(matvec, left, tolerance * scale / jnp.where(part > 0, part, 1), self.max_steps)
+                x = mixed.point + found.x
+                residual = norm(matvec(x) - b) / scale
+                return Iterated(x, residual <= 10 * tolerance, mixed.steps + found.steps, residual)
+
+            return only_where(~finished, last_resort, Iterated(mixed.point, finished, mixed.steps, mixed.size))
 
         return _solved(linearisation, rhs, throw, self.report, run, run)
 
@@ -176,6 +176,6 @@ class PeacemanRachford(AbstractAdjoint):
         # (I - W^T D) v = r is v = W^T w + r with w = D (W^T w + r);  (I - D W) x = r is x = w + r, w = D (W w + W r)
         bias = r if transposed else W.apply(r)
         split = linear_equilibrium(V, step, slope, bias, inner, scale, self.max_steps)
-        x = (split.preactivation if transposed else slope * split.preactivation + r).reshape(b.shape)
+        x = (split.point if transposed else slope * split.point + r).reshape(b.shape)
         residual = norm(matvec(x) - b) / scale
         return Iterated(x, residual <= 10 * tolerance, split.steps, residual)

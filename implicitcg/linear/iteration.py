@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
-from ..base import while_loop
+from ..base import anywhere, while_loop
 
+PATIENCE = 50  # steps without progress; a rate of 0.9998 still counts as progress
 GROWTH = 1e6  # a residual this many times the first one is not coming back
 
 
@@ -32,7 +33,7 @@ class Method(Protocol):
 
 
 class Reached(NamedTuple):
-    """Where a loop ended: the best point met, its size relative to its scale, and the steps taken.
+    """Where a loop ended: what was kept of the best point met, its size relative to its scale, and the steps taken.
 
     `rate` is the last ratio of sizes, smoothed; `first` and `last` are the sizes at both ends, not relative.
     """
@@ -49,17 +50,28 @@ class Reached(NamedTuple):
         return ~(self.last <= 10 * self.first)
 
 
+class Evaluated(NamedTuple):
+    """The equation at a point: its value, the size to judge it by, its scale, and what to keep of the best point."""
+
+    F: Array
+    size: Float[Array, ""]
+    scale: Float[Array, ""]
+    keep: Array
+
+
 class _State(NamedTuple):
     u: Array
-    F: Array
-    size: Array
-    target: Array
-    rate: Array
+    memory: Any
+    active: Array
     best: Array
     best_size: Array
-    best_target: Array
+    best_scale: Array
     steps: Array
-    memory: Any
+    rate: Array
+    first: Array
+    last: Array
+    mark: Array
+    patience: Array
 
 
 def norm(x: Array) -> Float[Array, ""]:
@@ -68,59 +80,108 @@ def norm(x: Array) -> Float[Array, ""]:
 
 
 def iterate(
-    evaluate: Callable[[Array], tuple[Array, Array, Array]],
+    evaluate: Callable[[Array], Evaluated],
     start: Array,
     method: Method,
     tolerance: Any,
     max_steps: Any,
     worth: Callable[[Array, Array], Array] | None = None,
+    wanted: Array | bool = True,
 ) -> Reached:
     """Move from `start` by `method` until the size is at most `tolerance` times the scale.
 
+    The best point is the one of least size; a relative size would prefer points that run away. A residual that has not
+    fallen by a hundredth in `PATIENCE` steps has met its rounding, or a wall: the loop ends.
+
     Args:
-        evaluate: `u -> (F(u), size, scale)`. The best point is the one of least size; a relative size would prefer
-            points that run away.
+        evaluate: the equation; what it keeps has the shape of `start`.
         start: an array of any shape.
         method: what makes the next point.
         tolerance: bounds the size.
         max_steps: evaluations after the first.
         worth: `(steps, rate) -> bool`, whether the method is worth going on with.
+        wanted: whether anything is to be done; a batch of which nothing is wanted costs no evaluation.
 
     Returns:
-        The best point met, which is `start` where nothing better was finite.
+        What was kept of the best point met; where nothing was finite or wanted, `start`, of infinite size.
     """
-    F, first, scale = evaluate(start)
-
-    def unfinished(s: _State) -> Array:
-        # a NaN compares False: such a lane stops
-        going = (s.size > s.target) & (s.steps < max_steps) & (s.size <= GROWTH * first)
-        return going if worth is None else going & worth(s.steps, s.rate)
 
     def step(s: _State) -> _State:
-        u, memory = method.advance(s.u, s.F, s.memory)
-        F, size, scale = evaluate(u)
-        target = tolerance * scale
-        better = (size < s.best_size) | (size <= target)
-        rate = jnp.sqrt(s.rate * size / s.size)
+        at = evaluate(s.u)
+        size = at.size
+        target = tolerance * at.scale
+        done = size <= target
+        # a batch shares one loop and is masked here: the masks that `vmap` would put on every carry cost more than
+        # the rest of a step
+        better = lax.optimization_barrier(s.active & ((size < s.best_size) | done))
+        first = jnp.where(s.steps == 0, size, s.first)
+        rate = jnp.where(s.steps == 0, s.rate, jnp.sqrt(s.rate * size / s.last))
+        progress = size < 0.99 * s.mark
+        patience = jnp.where(progress, PATIENCE, s.patience - 1)
+        going = s.active & ~done & (s.steps < max_steps) & (size <= GROWTH * first) & (patience > 0)  # NaN ends it
+        if worth is not None:
+            going = going & worth(s.steps, rate)
+        going = lax.optimization_barrier(going)
+        u, memory = method.advance(s.u, jnp.where(going, at.F, 0), s.memory)  # a lane that is done stands still
         return _State(
             u,
-            F,
-            size,
-            target,
-            rate,
-            jnp.where(better, u, s.best),
-            jnp.where(better, size, s.best_size),
-            jnp.where(better, target, s.best_target),
-            s.steps + 1,
             memory,
+            going,
+            jnp.where(better, at.keep, s.best),
+            jnp.where(better, size, s.best_size),
+            jnp.where(better, at.scale, s.best_scale),
+            s.steps + going,
+            jnp.where(s.active, rate, s.rate),
+            first,
+            jnp.where(s.active, size, s.last),
+            jnp.where(progress, size, s.mark),
+            patience,
         )
 
-    zero, target = jnp.zeros((), jnp.int32), tolerance * scale
-    best_size = jnp.where(jnp.isfinite(first), first, jnp.inf)
-    rate = jnp.full_like(first, 0.5)
-    memory = method.empty(start)
-    s = while_loop(unfinished, step, _State(start, F, first, target, rate, start, best_size, target, zero, memory))
-    return Reached(s.best, tolerance * s.best_size / s.best_target, s.steps, s.rate, first, s.size)
+    one = jnp.ones((), start.dtype)
+    none = jnp.zeros((), jnp.int32)
+    active = jnp.asarray(wanted)
+    begin = _State(
+        start,
+        method.empty(start),
+        active,
+        start,
+        jnp.inf * one,
+        one,
+        none,
+        0.5 * one,
+        one,
+        one,
+        jnp.inf * one,
+        none + PATIENCE,
+    )
+    s = while_loop(lambda s: anywhere(s.active), step, begin)
+    return Reached(s.best, s.best_size / s.best_scale, s.steps, s.rate, s.first, s.last)
+
+
+def resume(
+    evaluate: Callable[[Array], Evaluated],
+    before: Reached,
+    method: Method,
+    tolerance: Any,
+    max_steps: Any,
+    worth: Callable[[Array, Array], Array] | None = None,
+) -> Reached:
+    """Go on from where a loop ended short of the tolerance, by another method; both together are one search.
+
+    Points are kept as they are (`keep` is the point itself), and the steps are those of both.
+    """
+    short = ~(before.size <= tolerance)
+    after = iterate(evaluate, before.point, method, tolerance, max_steps, worth, short)
+    # a method that has nothing left to do neither helped nor harmed
+    point, size, rate, last = (
+        jnp.where(short, new, old) for new, old in zip(_judged(after), _judged(before), strict=True)
+    )
+    return Reached(point, size, before.steps + after.steps, rate, before.first, last)
+
+
+def _judged(reached: Reached) -> tuple[Array, Array, Array, Array]:
+    return reached.point, reached.size, reached.rate, reached.last
 
 
 class Damped(NamedTuple):

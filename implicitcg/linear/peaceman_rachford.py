@@ -17,14 +17,14 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Int
 
-from .iteration import Damped, iterate, norm
+from .iteration import Damped, Evaluated, iterate, norm
 from .monotone import AbstractSquareMap
 
 
 class Split(NamedTuple):
-    """Where the splitting ended: `s = W z + b` before the activation, steps, and how it went."""
+    """Where the splitting ended: what was kept of the best point, its size and steps, and how it went."""
 
-    preactivation: Array
+    point: Array
     size: Array
     steps: Int[Array, ""]
     diverged: Bool[Array, ""]
@@ -41,27 +41,35 @@ def peaceman_rachford(
     step: Array,
     prox: Callable[[Array], Array],
     activation: Callable[[Array], Array],
-    bias: Array,
-    start: Array,
+    origin: Array,
+    defect: Array,
     tolerance: Array | float,
     max_steps: int | Array,
     scale: Array | None = None,
+    wanted: Array | bool = True,
+    keep: Callable[[Array, Array], Array] = lambda x, s: x,
 ) -> Split:
-    """Iterate from `start` (a `u`) until `||z - s(W z + b)|| <= tolerance scale`, by default `max(1, ||z||)`.
+    """Iterate from the point `origin` until `||z - s(W z + b)|| <= tolerance scale`, by default `max(1, ||z||)`.
 
-    `prox` is that of `step g`, `activation` that of `g` itself.
+    The unknown is the difference from `origin`, whose `defect = origin - (W origin + b)` is all that is needed of `b`:
+    near a solution the numbers are small, and so is their rounding, which `1 / a` would magnify.
+
+    `prox` is that of `step g`, `activation` that of `g` itself. What is kept of `x = prox_{a g}(2 z - u)` and of
+    `s = W z + b` is `x`, or what `keep(x, s)` says.
     """
 
-    def layer(u: Array) -> tuple[Array, Array]:
-        z = resolvent.apply(u + step * bias)
-        return z, ((1 + step) * z - u) / step
+    def evaluate(u: Array) -> Evaluated:
+        z = resolvent.apply(u - step * defect)
+        s = origin + ((1 + step) * z - u) / step
+        x = prox(origin + 2 * z - u)
+        z = origin + z
+        limit = jnp.maximum(norm(z), 1) if scale is None else scale
+        return Evaluated(2 * (z - x), norm(z - activation(s)), limit, keep(x, s))
 
-    def evaluate(u: Array) -> tuple[Array, Array, Array]:
-        z, s = layer(u)
-        return 2 * (z - prox(2 * z - u)), norm(z - activation(s)), jnp.maximum(norm(z), 1) if scale is None else scale
-
-    reached = iterate(evaluate, start, Damped(1.0), tolerance, max_steps)
-    return Split(layer(reached.point)[1], reached.size, reached.steps, reached.diverged())
+    # at `u = a defect` the point is `origin`, so that the first step needs no product
+    start = step * defect + 2 * (prox(origin - step * defect) - origin)
+    reached = iterate(evaluate, start, Damped(1.0), tolerance, max_steps, wanted=wanted)
+    return Split(reached.point, reached.size, reached.steps, reached.diverged())
 
 
 def linear_equilibrium(
@@ -73,8 +81,17 @@ def linear_equilibrium(
     scale: Array,
     max_steps: int,
 ) -> Split:
-    """`w = diag(d) (W w + b)` for slopes `d` in `[0, 1]`, whose prox is `d u / (d + a (1 - d))`; returns `W w + b`."""
+    """`w = diag(d) (W w + b)` for slopes `d` in `[0, 1]`, whose prox is `d u / (d + a (1 - d))`; keeps `W w + b`."""
     damped = slope / (slope + step * (1 - slope))
     return peaceman_rachford(
-        resolvent, step, lambda u: damped * u, lambda s: slope * s, bias, -step * bias, tolerance, max_steps, scale
+        resolvent,
+        step,
+        lambda u: damped * u,
+        lambda s: slope * s,
+        jnp.zeros_like(bias),
+        -bias,
+        tolerance,
+        max_steps,
+        scale,
+        keep=lambda x, s: s,
     )

@@ -11,13 +11,13 @@ from jax.flatten_util import ravel_pytree
 
 from ..base import Status
 from ..core import Found
-from ..linear.iteration import Method, Reached, iterate, norm
+from ..linear.iteration import Evaluated, Method, Reached, iterate, norm
 
 
 class Equation(NamedTuple):
-    """`evaluate(u) = (F(u), ||F(u)||, max(1, ||u||))` on flat vectors, a start, and the way back to the unknown."""
+    """`F(u)` with the size `||F(u)||` and the scale `max(1, ||u||)` on flat vectors, a start, and the way back."""
 
-    evaluate: Callable[[Array], tuple[Array, Array, Array]]
+    evaluate: Callable[[Array], Evaluated]
     start: Array
     unravel: Callable[[Array], Any]
     tolerance: float
@@ -27,9 +27,9 @@ def equation(problem: Any, init: Any, tolerance: float | None) -> Equation:
     """The equation of `problem` from `init`; `tolerance=None` means `100 eps`."""
     start, unravel = ravel_pytree(init)
 
-    def evaluate(u: Array) -> tuple[Array, Array, Array]:
+    def evaluate(u: Array) -> Evaluated:
         F = ravel_pytree(problem.residual(unravel(u)))[0].astype(u.dtype)
-        return F, norm(F), jnp.maximum(norm(u), 1)
+        return Evaluated(F, norm(F), jnp.maximum(norm(u), 1), u)
 
     eps = float(jnp.finfo(start.dtype).eps)
     return Equation(evaluate, start, unravel, 100 * eps if tolerance is None else tolerance)

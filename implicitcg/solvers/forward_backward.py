@@ -10,7 +10,7 @@ from jax import Array
 
 from ..core import AbstractSolver, Found
 from ..linear.anderson import AndersonMixing
-from ..linear.iteration import Damped, iterate, norm
+from ..linear.iteration import Damped, Evaluated, iterate, norm
 from ..linear.peaceman_rachford import default_step
 from .equation import Equation, found
 
@@ -52,10 +52,10 @@ class ForwardBackward(AbstractSolver):
             step = default_step(W) / 2
         tolerance = 100 * float(jnp.finfo(b.dtype).eps) if self.tolerance is None else self.tolerance
 
-        def evaluate(u: Array) -> tuple[Array, Array, Array]:
+        def evaluate(u: Array) -> Evaluated:
             s = W.apply(u) + b
             F = u - activation.prox(u + step * (s - u), step)
-            return F, norm(u - activation(s)), jnp.maximum(norm(u), 1)
+            return Evaluated(F, norm(u - activation(s)), jnp.maximum(norm(u), 1), u)
 
         method = AndersonMixing(self.memory) if self.memory else Damped()
         reached = iterate(evaluate, init, method, tolerance, self.max_steps)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 
 from ..core import AbstractSolver, Found
 from ..linear.anderson import AndersonMixing
-from ..linear.iteration import Damped, Reached, iterate
+from ..linear.iteration import Damped, iterate, resume
 from .equation import equation, found
 from .newton_krylov import NewtonStep
 
@@ -47,15 +46,10 @@ class Measured(AbstractSolver):
         def fast_enough(steps: Any, rate: Any) -> Any:
             return (steps < 4) | (rate < self.fast)
 
-        def go_on(method: Any, before: Reached, max_steps: Any) -> Reached:
-            return iterate(posed.evaluate, before.point, method, posed.tolerance, max_steps)
-
         plain = iterate(posed.evaluate, posed.start, Damped(), posed.tolerance, self.max_steps, fast_enough)
-        mixed = go_on(AndersonMixing(self.memory), plain, self.max_steps - plain.steps)
-        steps = plain.steps + mixed.steps
-        if self.newton_steps == 0:
-            return found(posed, mixed._replace(first=plain.first), steps)
-        last = go_on(NewtonStep(problem, posed.evaluate, posed.unravel, 30, 100), mixed, self.newton_steps)
-        # judged from where the search began: a method that has nothing left to do neither helped nor harmed
-        judged = last._replace(first=plain.first, last=jnp.where(last.steps > 0, last.last, mixed.last))
-        return found(posed, judged, steps + last.steps)
+        budget = self.max_steps - plain.steps
+        reached = resume(posed.evaluate, plain, AndersonMixing(self.memory), posed.tolerance, budget)
+        if self.newton_steps:
+            newton = NewtonStep(problem, posed.evaluate, posed.unravel, 30, 100)
+            reached = resume(posed.evaluate, reached, newton, posed.tolerance, self.newton_steps)
+        return found(posed, reached)

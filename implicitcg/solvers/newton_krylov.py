@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from ..base import while_loop
 from ..core import AbstractSolver, Found
-from ..linear.iteration import iterate, norm
+from ..linear.iteration import Evaluated, iterate, norm
 from ..linear.krylov import gmres
 from .equation import equation, found
 
@@ -25,7 +25,7 @@ class NewtonStep(NamedTuple):
     """
 
     problem: Any
-    evaluate: Callable[[Array], tuple[Array, Array, Array]]
+    evaluate: Callable[[Array], Evaluated]
     unravel: Callable[[Array], Any]
     memory: int
     inner_steps: int
@@ -45,11 +45,11 @@ class NewtonStep(NamedTuple):
 
         def worse(state: tuple[Array, Array]) -> Array:
             length, reached = state
-            return ~(reached < size) & (length > 1e-4)
+            return ~(reached < size) & (length > 1e-4) & (size > 0)
 
         def halve(state: tuple[Array, Array]) -> tuple[Array, Array]:
             length = state[0] / 2
-            return length, norm(self.evaluate(u + length * direction)[0])
+            return length, norm(self.evaluate(u + length * direction).F)
 
         length, reached = while_loop(worse, halve, (jnp.full_like(size, 2.0), jnp.full_like(size, jnp.inf)))
         return jnp.where(reached < size, u + length * direction, u - F), memory

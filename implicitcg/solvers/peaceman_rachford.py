@@ -54,51 +54,40 @@ class PeacemanRachford(AbstractSolver):
             step = default_step(W)
         V = W.resolvent(step)
 
-        def judged(z: Array) -> Array:
-            return norm(problem.residual(z)) / jnp.maximum(norm(z), 1)
-
         def unfinished(state: tuple) -> Array:
-            _, size, _, steps, inner, diverged = state
-            floor = jnp.finfo(b.dtype).eps / 16
-            return ~(size <= tolerance) & (steps < self.max_steps) & (inner > floor) & ~diverged
+            _, size, _, steps, _, progress = state
+            return ~(size <= tolerance) & (steps < self.max_steps) & progress
+
+        def prox(u: Array) -> Array:
+            return activation.prox(u, step)
 
         def run(state: tuple) -> tuple:
-            z, size, s, steps, inner, _ = state
-            # the u whose z is the present point, as it is at the solution; so any init is a warm start
-            start = z - step * (s - z)
-            split = peaceman_rachford(
-                V,
-                step,
-                lambda u: activation.prox(u, step),
-                activation,
-                b,
-                start,
-                inner,
-                self.max_steps - steps,
-            )
-            new = activation(split.preactivation)
-            new_size = judged(new)
+            z, size, defect, steps, inner, _ = state
+            budget, wanted = self.max_steps - steps, unfinished(state)
+            split = peaceman_rachford(V, step, prox, activation, z, defect, inner, budget, wanted=wanted)
+            new = split.point
+            s = problem.preactivation(new)
+            new_size = norm(new - activation(s)) / jnp.maximum(norm(new), 1)
             better = new_size < size
-            # the stopping test looks at z, and what is returned is s(W z + b): seldom, another round is needed
+            # the stopping test looks at z, and what is returned is x: seldom, another round is needed. It starts from
+            # the residual as computed with W, whose rounding is that of single numbers and not of the splitting.
             return (
                 jnp.where(better, new, z),
                 jnp.where(better, new_size, size),
-                jnp.where(better, split.preactivation, s),
-                steps + split.steps,
-                inner / 4,
-                split.diverged | ~jnp.isfinite(new_size),
+                jnp.where(better, new - s, defect),
+                steps + split.steps + 1,
+                jnp.minimum(inner / 2, tolerance / 1.5),
+                (new_size < size / 2) & ~split.diverged,
             )
 
-        first = judged(init)
-        none = jnp.zeros((), jnp.int32)
         begin = (
             init,
-            jnp.where(jnp.isfinite(first), first, jnp.inf),
-            problem.preactivation(init),
-            none,
-            jnp.asarray(tolerance / 1.5, b.dtype),
-            ~jnp.isfinite(first),
+            jnp.full((), jnp.inf, b.dtype),
+            init - problem.preactivation(init),
+            jnp.zeros((), jnp.int32),
+            jnp.maximum(tolerance / 1.5, 4 * jnp.finfo(b.dtype).eps * (1 + 1 / step)),
+            jnp.asarray(True),
         )
-        z, size, _, steps, _, diverged = while_loop(unfinished, run, begin)
+        z, size, _, steps, _, _ = while_loop(unfinished, run, begin)
         status = Status.where(size <= tolerance, Status.converged, Status.not_converged)
-        return Found(z, Status.where(diverged, Status.diverged, status), steps, (V, step))
+        return Found(z, Status.where(jnp.isfinite(size), status, Status.diverged), steps, (V, step))

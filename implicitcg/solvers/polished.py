@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_solve
 
-from ..base import Status
+from ..base import Status, fori_loop
 from ..core import AbstractSolver, Found, Linearisation
-from ..linear.iteration import norm
+from ..linear.iteration import Evaluated, norm
 from ..linear.krylov import gmres
 from ..linear.peaceman_rachford import default_step, linear_equilibrium
 from ..linear.solves import as_matrix, lu
@@ -48,15 +49,15 @@ class Polished(AbstractSolver):
         inner = problem.default_solver() if self.solver is None else self.solver
         rough = inner.run(problem, init)
         posed = equation(problem, rough.z, None)
-        z = posed.start
-        F, size, scale = posed.evaluate(z)
-        for _ in range(self.steps):
-            moved = z + self._direction(problem, posed, z, F, rough.memory)
-            new = (moved, *posed.evaluate(moved))
-            better = new[2] < size
-            z, F, size, scale = (jnp.where(better, a, b) for a, b in zip(new, (z, F, size, scale), strict=True))
-        solved = Status.where(size <= posed.tolerance * scale, Status.converged, rough.status)
-        return Found(posed.unravel(z), solved, rough.iterations, rough.memory, rough.gap)
+
+        def step(_: Any, at: Evaluated) -> Evaluated:
+            new = posed.evaluate(at.keep + self._direction(problem, posed, at.keep, at.F, rough.memory))
+            better = new.size < at.size
+            return jax.tree.map(lambda new, old: jnp.where(better, new, old), new, at)
+
+        at = fori_loop(0, self.steps, step, posed.evaluate(posed.start))
+        solved = Status.where(at.size <= posed.tolerance * at.scale, Status.converged, rough.status)
+        return Found(posed.unravel(at.keep), solved, rough.iterations, rough.memory, rough.gap)
 
     def _direction(self, problem: Any, posed: Equation, z: Array, F: Array, memory: Any) -> Array:
         linearisation: Linearisation = problem.linearise(posed.unravel(z), memory)
@@ -77,4 +78,4 @@ class Polished(AbstractSolver):
         length = norm(F)
         scale = jnp.where(length > 0, length, 1)
         split = linear_equilibrium(resolvent, step, slope, W.apply(r), accuracy, scale, 1000)
-        return (slope * split.preactivation + r).reshape(F.shape)
+        return (slope * split.point + r).reshape(F.shape)
