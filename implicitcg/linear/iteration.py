@@ -130,7 +130,7 @@ def iterate(
             jnp.where(better, at.keep, s.best),
             jnp.where(better, size, s.best_size),
             jnp.where(better, at.scale, s.best_scale),
-            s.steps + going,
+            jnp.where(going, s.steps + 1, s.steps),
             jnp.where(s.active, rate, s.rate),
             first,
             jnp.where(s.active, size, s.last),
