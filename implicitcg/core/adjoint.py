@@ -57,8 +57,6 @@ class Automatic(AbstractAdjoint):
         if linearisation.factor is not None:
             matrix_free = ConjugateGradient() if linearisation.symmetric else None
             return _solve_with_factor(linearisation, rhs, throw, matrix_free)
-        if linearisation.solve is not None:
-            return _solve_by_structure(linearisation, rhs, throw)
         structured = linearisation.block is not None
         if structured or dimension <= self.dense_limit:
             return Direct().solve(linearisation, rhs, throw=throw)
@@ -74,8 +72,6 @@ class Direct(AbstractAdjoint):
             return _solve_with_inverse(linearisation, linearisation.inverse, rhs, throw)
         if linearisation.factor is not None:
             return _solve_with_factor(linearisation, rhs, throw, None)
-        if linearisation.solve is not None:
-            return _solve_by_structure(linearisation, rhs, throw)
         return _solve_with_lu(linearisation, rhs, throw)
 
 
@@ -232,10 +228,11 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool, othe
 def _solve_with_inverse(linearisation: Linearisation, inverse: AbstractInverse, rhs: Any, throw: bool) -> Any:
     """Solve by the inverse that the problem brought along, judged by the residual in units of `||b|| + ||x||`.
 
-    A selection that is not the default one has another `B`, which the residual shows; systems of at most `FEW` unknowns
-    are then factorised densely. Right sides of zero have the solution zero, whatever `B` is.
+    A selection that is not the default one has another `B`, for which the system is factorised densely: where
+    `factor_applies` is given it says so, and else the residual does, for at most `FEW` unknowns. Right sides of zero
+    have the solution zero, whatever `B` is.
     """
-    frozen = lax.stop_gradient(inverse)
+    frozen, applies = lax.stop_gradient(inverse), linearisation.factor_applies
 
     def solver(transposed: bool) -> Any:
         def solve(matvec: Any, b: Array) -> Array:
@@ -244,50 +241,23 @@ def _solve_with_inverse(linearisation: Linearisation, inverse: AbstractInverse, 
             size = jnp.linalg.norm(b)
             left = jnp.linalg.norm(matvec(x) - b)
             close = left <= jnp.finfo(b.dtype).eps ** 0.5 * (size + jnp.linalg.norm(x))
-            if b.shape[0] <= FEW:
+            other = ~close if applies is None else ~applies
+            if applies is not None or b.shape[0] <= FEW:
 
                 def densely() -> tuple[Array, Array]:
                     # wanted by one element, it runs for a whole batch, whose healthy elements must not wait for it
-                    matrix = jnp.where(
-                        close, jnp.eye(b.shape[0], dtype=b.dtype), as_matrix(matvec, b.shape[0], b.dtype)
-                    )
-                    factors, regular = lu(matrix)
+                    matrix = as_matrix(matvec, b.shape[0], b.dtype)
+                    factors, regular = lu(jnp.where(other, matrix, jnp.eye(b.shape[0], dtype=b.dtype)))
                     return jnp.where(regular, lu_solve(factors, b), 0), regular
 
-                x, regular = only_where(~close, densely, (x, jnp.asarray(True)))
-                close = regular
+                x, close = only_where(other, densely, (x, close))
+                regular = jnp.where(other, close, regular)
             status = Status.where(regular, Status.adjoint_failed, Status.singular)
             return judged(x, close | (size == 0), status, throw)
 
         return solve
 
     return linear_solve(linearisation, rhs, solver(False), solver(True))
-
-
-def _solve_by_structure(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:
-    """Solve by the problem's own closures; another selection than theirs by a dense LU."""
-    assert linearisation.regular is not None
-    regular, applies = linearisation.regular, linearisation.factor_applies
-    _, unravel = ravel_pytree(rhs)
-    if throw:
-        failed = ~regular if applies is None else ~regular & applies
-        regular = error_if(regular, failed, Status.singular)
-
-    def solver(closure: Any) -> Any:
-        def solve(matvec: Any, b: Array) -> Array:
-            x = jnp.where(regular, ravel_pytree(closure(unravel(b)))[0], jnp.nan)
-            if applies is None:
-                return x
-
-            def anew() -> Array:
-                factors, ok = lu(as_matrix(matvec, len(b), b.dtype))
-                return jnp.where(ok, lu_solve(factors, b), jnp.nan)
-
-            return only_where(~applies, anew, x)
-
-        return solve
-
-    return linear_solve(linearisation, rhs, solver(linearisation.solve), solver(linearisation.solve_transposed))
 
 
 def _solve_with_lu(linearisation: Linearisation, rhs: Any, throw: bool) -> Any:

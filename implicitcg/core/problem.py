@@ -45,11 +45,7 @@ class Linearisation(eqx.Module, Generic[Z]):
     `B[index][:, index]` for a small set of coordinates, and `capacities` are the static sizes it may be asked for.
     `diagonal`, where given, is positive and about that of `B`: it scales the unknowns for iterative solvers.
     `splitting`, where given, says that `B = I - diag(d) W` for a layer, which `PeacemanRachford` makes use of.
-    `inverse`, where given, solves with the `B` of the default selection.
-
-    A problem with a structure of its own gives `solve(rhs) = B^{-1} rhs` and `solve_transposed(rhs) = B^{-T} rhs`
-    instead of a factor, for the default selection as told by `factor_applies`, and `regular`, whether they can be
-    trusted.
+    `inverse`, where given, solves with the `B` of the default selection; `factor_applies` is about it too.
     """
 
     apply: Callable[[Z], Z]
@@ -64,9 +60,6 @@ class Linearisation(eqx.Module, Generic[Z]):
     diagonal: Array | None = None
     splitting: Splitting | None = None
     inverse: AbstractInverse | None = None
-    solve: Callable[[Z], Z] | None = None
-    solve_transposed: Callable[[Z], Z] | None = None
-    regular: Array | None = None
 
 
 class AbstractProblem(eqx.Module, Generic[Z]):

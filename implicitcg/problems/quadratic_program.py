@@ -16,6 +16,7 @@ from ..linear import Everything, KKTFactor, kkt_factor
 from ..nonsmooth import choose, positive_part
 from ..solvers import Pivoting
 from .quadratic_certificate import certify_quadratic_program
+from .quadratic_inverse import QuadraticInverse
 
 
 class KKT(NamedTuple):
@@ -65,8 +66,8 @@ class QP(AbstractProblem[KKT]):
     def linearise(self, z: KKT, memory: KKTFactor | None = None) -> Linearisation:
         """The element of the tie rule: `D` is 0 on the constraints that are strongly active, the identity elsewhere.
 
-        With `dz = -dv` on the active rows the equation `B (dx, dy, dv) = rhs` is the reduced system of `KKTFactor`, and
-        so is its transpose; all other rows are read off.
+        With `dz = -dv` on the active rows the equation `B (dx, dy, dv) = rhs` is the reduced system that the solver
+        left factorised (`QuadraticInverse`).
         """
         P, A, G = self.P, self.A, self.G
         here = lax.stop_gradient(self)
@@ -98,24 +99,13 @@ class QP(AbstractProblem[KKT]):
 
             return jax.jvp(along, tuple(data[i] for i in moved), tuple(given[i] for i in moved))[1]
 
-        def solve(r: KKT) -> KKT:
-            x, y, multiplier = factor.refined(here.P, here.A, here.G, (r.x, r.y, r.v))
-            return KKT(x, y, jnp.where(factor.active, -multiplier, r.v - here.G @ x))
-
-        def solve_transposed(r: KKT) -> KKT:
-            inactive = jnp.where(factor.active, 0, r.v)
-            x, y, multiplier = factor.refined(here.P, here.A, here.G, (r.x - inactive @ here.G, r.y, -r.v))
-            return KKT(x, y, jnp.where(factor.active, multiplier, r.v))
-
         return Linearisation(
             apply=apply,
             push=push,
             face=Everything(len(self.q) + len(self.b) + len(self.h)),
             margin=jnp.min(distance, initial=jnp.inf),
             factor_applies=jnp.all(weight == default),
-            solve=solve,
-            solve_transposed=solve_transposed,
-            regular=factor.healthy,
+            inverse=QuadraticInverse(factor, here.P, here.A, here.G),
         )
 
     def factorise(self, active: Bool[Array, " m"]) -> KKTFactor:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Bool, Float, Int
 
@@ -16,7 +16,9 @@ from ..linear import Eliminated, KKTFactor, eliminate, gram, principal, regular
 from .active_constraints import Rows, independent, polished, row_tolerances
 from .interior_point import InteriorPoint
 
-PATIENCE = 10  # rounds without progress after which the search is given up
+BLOCKS = 2  # rounds without progress after which constraints are exchanged one at a time
+PATIENCE = 30  # rounds without progress after which the search is given up
+SMALL = 40  # variables and constraints up to which a batch is searched at once; above, its elements one after another
 MANY = 4  # constraints an unknown, above which an interior point method, with matrices of the size of `x`, is cheaper
 
 
@@ -25,7 +27,8 @@ class Pivoting(AbstractSolver):
 
     Without the constraints `x` is affine in the multipliers `z` of the inequalities, so that the program is the linear
     complementarity problem `w = H z + d >= 0`, `z >= 0`, `w^T z = 0`. A round factors `H` on the active rows; as a rule
-    it takes less than ten of them. It needs an objective that is strictly convex on `A x = b`, and it may cycle: what
+    it takes less than ten of them. While the number of wrong signs does not fall only the last of them is exchanged,
+    which cannot cycle where `H` is definite (Murty). It needs an objective that is strictly convex on `A x = b`; what
     it leaves unsolved goes to `otherwise`. A solution is accepted when its residual is at rounding and the signs are
     right.
 
@@ -34,7 +37,8 @@ class Pivoting(AbstractSolver):
         otherwise: the solver of what is left, an `InteriorPoint`.
 
     Source: Kunisch, Rendl, An infeasible active set method for convex problems with simple bounds, SIAM J. Optimization
-    2003.
+    2003; Judice, Pires, A block principal pivoting algorithm for large-scale strictly monotone linear complementarity
+    problems, Computers and Operations Research 1994.
     """
 
     max_steps: int = eqx.field(static=True, default=50)
@@ -45,18 +49,29 @@ class Pivoting(AbstractSolver):
         self.require(problem, *"PqAbGh")
         if len(problem.h) > MANY * len(problem.q):
             return self.otherwise.run(problem, init)
-        return one_by_one(self._run)(problem, init)
+        # small ones are searched at once, in rounds for the whole batch; what they leave, and large ones, one by one
+        small = len(problem.q) + len(problem.h) <= SMALL
+        return self._run(problem, init) if small else one_by_one(self._run)(problem, init)
 
     def _run(self, problem: Any, init: Any) -> Found:
         space = eliminate(problem.P, problem.A)
         settled, factor, steps, rows = _search(problem, space, init.v, self.max_steps)
         end = polished(problem, factor, rows, steps)
+        left = ~(end.accepted & end.strict & settled)
 
         def rest() -> Found:
-            found = self.otherwise.run(problem, init)
-            return eqx.tree_at(lambda f: f.iterations, found, found.iterations + steps)
+            return one_by_one(self._otherwise)(problem, init, end.found, left)
 
-        return only_where(~(end.accepted & end.strict & settled), rest, end.found)
+        return only_where(left, rest, end.found)
+
+    def _otherwise(self, problem: Any, init: Any, found: Found, wanted: Bool[Array, ""]) -> Found:
+        """The other solver's answer if `wanted`: in a batch the rest must not wait for it."""
+
+        def run() -> Found:
+            other = self.otherwise.run(problem, init)
+            return eqx.tree_at(lambda f: f.iterations, other, other.iterations + found.iterations)
+
+        return lax.cond(wanted, run, lambda: found)
 
 
 class _State(NamedTuple):
@@ -94,9 +109,12 @@ def _search(
         C = jnp.linalg.cholesky(principal(H, active, ridge), symmetrize_input=False)
         z = _solve(C, jnp.where(active, -d, 0))
         following = jnp.where(active, z > rows.multiplier, (H @ z + d < -rows.entering) & rows.eligible)
-        wrong = jnp.sum(following != active, dtype=jnp.int32)
+        changes = following != active
+        wrong = jnp.sum(changes, dtype=jnp.int32)
         better = wrong < state.fewest
         stale = jnp.where(better, 0, state.stale + 1)
+        last = jnp.arange(m) == m - 1 - jnp.argmax(changes[::-1])
+        following = jnp.where((stale >= BLOCKS) & changes & ~last, active, following)
         return _State(following, active, z, C, state.steps + 1, jnp.minimum(wrong, state.fewest), stale)
 
     violated = (d < -rows.entering) & rows.eligible
