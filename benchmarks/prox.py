@@ -60,13 +60,14 @@ MAPS: dict[str, tuple[Callable, Callable | None]] = {
 
 
 def medians(functions: list[Callable], *arguments: Any, budget: float = 1.0) -> list[float]:
-    """CPU milliseconds of each function, called in turn, after two calls that warm up."""
+    """CPU milliseconds of each function, each as often first in its turn as last, after two calls that warm up."""
     spent: list[list[float]] = [[] for _ in functions]
     for function in functions * 2:
         jax.block_until_ready(function(*arguments))
     start = time.perf_counter()
-    while len(spent[0]) < 5 or (time.perf_counter() - start < budget and len(spent[0]) < 100):
-        for function, times in zip(functions, spent, strict=True):
+    while len(spent[0]) < 6 or (time.perf_counter() - start < budget and len(spent[0]) < 100):
+        pairs = list(zip(functions, spent, strict=True))
+        for function, times in pairs[:: (-1) ** len(spent[0])]:
             begin = time.process_time()
             jax.block_until_ready(function(*arguments))
             times.append(time.process_time() - begin)

@@ -17,6 +17,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from ..base import is_traced
 from . import choice, selections
+from .length import scaled_square
 from .markers import direction
 from .native import is_float, mix, piece
 
@@ -192,7 +193,7 @@ def norm(x: Float[ArrayLike, "..."], axis: int | None = None, tie: ArrayLike = 0
     """The Euclidean norm along `axis` (of all entries without it), with the gradient `tie` at the origin.
 
     `tie` is a number or a vector of the length of the axis, of norm at most one; JAX's own derivative there is NaN. The
-    norm is computed on entries scaled by the largest, so that it neither overflows nor underflows.
+    norm neither overflows nor underflows: where squares would, entries are divided by the largest first.
     """
     (x,) = _floats(x)
     rows = x.reshape(-1) if axis is None else jnp.moveaxis(x, axis, -1)
@@ -219,9 +220,8 @@ def _require_in_ball(vector: Array) -> None:
 
 
 def _length(rows: Array, _: Array) -> Array:
-    largest = jnp.abs(rows).max(-1, keepdims=True, initial=0.0)
-    scale = jnp.where((largest == 0) | jnp.isinf(largest), jnp.ones_like(largest), largest)
-    return scale[..., 0] * jnp.sqrt(((rows / jnp.broadcast_to(scale, rows.shape)) ** 2).sum(-1))
+    square, scale = scaled_square(rows)
+    return (scale * jnp.sqrt(square))[..., 0]
 
 
 def hypot(x: Float[ArrayLike, "*shape"], y: Float[ArrayLike, "*shape"], tie: ArrayLike = 0.0) -> Float[Array, "*shape"]:

@@ -113,7 +113,7 @@ def box(x: Float[ArrayLike, "*batch n"], lower: ArrayLike, upper: ArrayLike) -> 
         Array([0.5, 1. , 0. ], dtype=float32)
     """
     x = vectors(x)
-    lower, upper = _bounds(x, lower, upper)
+    lower, upper = (jnp.broadcast_to(bound, x.shape) for bound in _bounds(x, lower, upper))
     return project(Box(lower, upper), x)
 
 
@@ -183,12 +183,13 @@ def box_section(
     """
     x = vectors(x)
     lower, upper = _bounds(x, lower, upper)
-    w = jnp.broadcast_to(like(w, "w", x), x.shape)
+    w = _broadcastable(w, "w", x)
     eps = float(jnp.finfo(x.dtype).eps)
 
     def attained(c: Any, lower: Any, upper: Any, w: Any) -> Any:
         xp: Any = np if isinstance(c, np.ndarray) else jnp
         first, second = xp.where(w == 0, 0, w * lower), xp.where(w == 0, 0, w * upper)
+        first, second = (xp.broadcast_to(part, x.shape) for part in (first, second))
         least, most = xp.minimum(first, second).sum(-1), xp.maximum(first, second).sum(-1)
         sizes = [xp.where(xp.isfinite(part), abs(part), 0).sum(-1) for part in (first, second)]
         room = 4 * eps * x.shape[-1] * (abs(c) + sizes[0] + sizes[1])
@@ -213,8 +214,15 @@ def _radius(radius: Any, x: Array) -> Array:
 
 
 def _bounds(x: Array, lower: Any, upper: Any) -> tuple[Array, Array]:
-    lower, upper = (jnp.broadcast_to(like(b, name, x), x.shape) for b, name in ((lower, "lower"), (upper, "upper")))
+    lower, upper = _broadcastable(lower, "lower", x), _broadcastable(upper, "upper", x)
     lower = require(
         lower, lambda low, high: low <= high, "lower exceeds upper somewhere: the box is empty. Exchange them.", upper
     )
     return lower, upper
+
+
+def _broadcastable(value: Any, name: str, x: Array) -> Array:
+    """A parameter that broadcasts to the shape of `x`, in its own shape."""
+    value = like(value, name, x)
+    jnp.broadcast_to(value, x.shape)
+    return value

@@ -7,6 +7,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from ...nonsmooth import choose, norm
+from ...nonsmooth.length import scaled_square
 from ..closed_form import closed_form
 from ..penalty import AbstractPenalty
 from ..rounding import snapped
@@ -33,28 +34,28 @@ class L2(AbstractPenalty):
 
     def prox(self, u: Float[Array, "*batch p"], step: Float[Array, "*p"] | float) -> Float[Array, "*batch p"]:
         """The prox; `step` is a scalar, or the same in all coordinates."""
-        return _prox(u, per_vector(self.t, step, u))
+        return _prox(u, per_vector(self.t, step, u))[0]
 
     def invalid(self) -> Array:
         """Whether `t` is negative."""
         return jnp.any(jnp.asarray(self.t) < 0)
 
 
-def _value(u: Array, t: Array) -> Array:
-    r = norm(u, -1)[..., None]
-    return jnp.where(r > t, (r - t) / jnp.where(r > t, r, 1), (t == 0).astype(u.dtype)) * u
+def _value(u: Array, t: Array) -> tuple[Array, Array]:
+    """The prox, and the length of `u`."""
+    square, scale = scaled_square(u)
+    r = scale * jnp.sqrt(square)
+    return jnp.where(r > t, (r - t) / jnp.where(r > t, r, 1), (t == 0).astype(u.dtype)) * u, r
 
 
-def _tangent(result: Array, primals: tuple, tangents: tuple) -> Array:
-    del result
-    (u, t), (du, dt) = primals, tangents
-    r = norm(u, -1)[..., None]
+def _tangent(result: tuple, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (_, r), (u, t), (du, dt) = result, primals, tangents
     distance = lax.stop_gradient(jnp.where(t == 0, jnp.inf, snapped(jnp.abs(r - t), t)))
     free = choose(((r > t) & (distance > 0) | (t == 0)).astype(u.dtype), distance, name="l2")
     inverse = 1 / jnp.where((r > 0) & (free > 0), r, 1)  # where nothing moves nothing overflows either
     shrink = jnp.where(t == 0, 1, jnp.maximum(1 - t * inverse, 0))
     along = jnp.sum(u * inverse * du, axis=-1, keepdims=True)
-    return free * (shrink * du + u * (inverse * ((1 - shrink) * along - dt)))
+    return free * (shrink * du + u * (inverse * ((1 - shrink) * along - dt))), along
 
 
 _prox = closed_form(_value, _tangent)

@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Int
 
 from ...base import fori_loop
 from ...nonsmooth import choose
+from ..batches import one_after_the_other
 from ..closed_form import closed_form
 from ..rounding import snapped
-from .batches import one_after_the_other
 
 
 def run_of(starts: Bool[Array, " n"]) -> Int[Array, " n"]:

@@ -9,7 +9,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from ...base import fori_loop
-from .batches import one_after_the_other
+from ..batches import one_after_the_other
 
 
 @one_after_the_other

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from ...base import while_loop
+from ...base import only_where, while_loop
 from ...nonsmooth.choice import choose, choose_index
+from ..batches import one_after_the_other
 from ..closed_form import closed_form
 from ..search import bracketed_newton
 from .set import AbstractSet
 from .simplex import first_of, last_axis
+
+LONG = 10000  # from this length on, vectors are taken one after the other on a CPU
 
 
 class BoxSection(AbstractSet):
@@ -35,10 +39,9 @@ class BoxSection(AbstractSet):
     c: Float[Array, "*batch"] | float
 
     def project(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        lower, upper, w = (
-            jnp.broadcast_to(jnp.asarray(part, x.dtype), x.shape) for part in (self.lower, self.upper, self.w)
-        )
-        return _section(x, lower, upper, w, last_axis(self.c, x))[0]
+        # one bound or weight for all stays one number: read, it costs no pass over the memory
+        lower, upper, w = (jnp.asarray(part, x.dtype) for part in (self.lower, self.upper, self.w))
+        return _each(x, lower, upper, w, last_axis(self.c, x))
 
     def invalid(self) -> Array:
         return jnp.any(jnp.asarray(self.lower) > jnp.asarray(self.upper))
@@ -63,10 +66,21 @@ class CappedSimplex(AbstractSet):
         return jnp.any(jnp.asarray(self.total) < 0)
 
 
-def reach(lower: Array, upper: Array, w: Array) -> tuple[Array, Array]:
+def _each(x: Array, *parts: Array) -> Array:
+    """The projection of every vector, with its part of the parameters that have one for each."""
+    if x.ndim == 1:
+        return _section(x, *parts)[0]
+    parts = tuple(part[0] if part.ndim == x.ndim and part.shape[0] < x.shape[0] else part for part in parts)
+    axes = tuple(0 if part.ndim == x.ndim else None for part in parts)
+    return jax.vmap(_each, (0, *axes))(x, *parts)
+
+
+def reach(x: Array, lower: Array, upper: Array, w: Array) -> tuple[Array, Array]:
     """The smallest and the largest value of `w^T x` on the box."""
     first, second = jnp.where(w == 0, 0, w * lower), jnp.where(w == 0, 0, w * upper)
-    return _sum(jnp.minimum(first, second)), _sum(jnp.maximum(first, second))
+    ends = jnp.minimum(first, second), jnp.maximum(first, second)
+    least, most = (_sum(jnp.broadcast_to(end, x.shape)) for end in ends)
+    return least, most
 
 
 def _sum(x: Array) -> Array:
@@ -82,7 +96,7 @@ def _breaks(x: Array, lower: Array, upper: Array, w: Array) -> tuple[Array, Arra
 
 def _value(x: Array, lower: Array, upper: Array, w: Array, c: Array) -> tuple[Array, Array]:
     """The projection, and the multiplier `tau`."""
-    least, most = reach(lower, upper, w)
+    least, most = reach(x, lower, upper, w)
     target = jnp.clip(c, least, most)
     enters, leaves = _breaks(x, lower, upper, w)
     finite = lambda t: jnp.where(jnp.isfinite(t) & (w != 0), t, 0)  # noqa: E731
@@ -97,6 +111,7 @@ def _value(x: Array, lower: Array, upper: Array, w: Array, c: Array) -> tuple[Ar
 
     # infinite bounds: beyond all breaks the sum grows without bound, so that doubling the bracket ends
     width = jnp.maximum(high - low, 1) + jnp.abs(target)
+    endless = ~(jnp.all(jnp.isfinite(lower)) & jnp.all(jnp.isfinite(upper)))
 
     def short(state: tuple) -> Array:
         low, high, width = state
@@ -107,7 +122,7 @@ def _value(x: Array, lower: Array, upper: Array, w: Array, c: Array) -> tuple[Ar
         low = jnp.where(excess(low) > 0, low - width, low)
         return low, jnp.where(excess(high) < 0, high + width, high), 2 * width
 
-    low, high, _ = while_loop(short, widen, (low, high, width))
+    low, high = only_where(endless, lambda: while_loop(short, widen, (low, high, width))[:2], (low, high))
     tau = bracketed_newton(excess, low, high)
     raised = x + tau * w
     free = (lower < raised) & (raised < upper) & (w != 0)
@@ -115,9 +130,12 @@ def _value(x: Array, lower: Array, upper: Array, w: Array, c: Array) -> tuple[Ar
     bound = jnp.where(raised <= lower, lower, upper)
     slope = _sum(jnp.where(free, w * w, 0))
     rest = target - _sum(jnp.where(w == 0, 0, w * jnp.where(free, x, bound)))
-    before, after = _neighbours(tau, enters, leaves, w)
-    middle = jnp.where(jnp.isfinite(before + after), before / 2 + after / 2, tau)
-    tau = jnp.where(slope > 0, rest / jnp.where(slope > 0, slope, 1), middle)
+
+    def middle() -> Array:
+        before, after = _neighbours(tau, enters, leaves, w)
+        return jnp.where(jnp.isfinite(before + after), before / 2 + after / 2, tau)
+
+    tau = only_where(slope <= 0, middle, rest / jnp.where(slope > 0, slope, 1))
     return clipped(tau), tau
 
 
@@ -165,4 +183,9 @@ def _free(x: Array, lower: Array, upper: Array, w: Array, tau: Array) -> tuple[A
     return jnp.where(vertex, jnp.minimum(opens, 1), weight), at_upper
 
 
-_section = closed_form(_value, _tangent)
+def _long(x: Array, *parts: Array) -> tuple[Array, Array]:
+    """A long vector stays in the cache until it is done, a batch of short ones goes side by side."""
+    return (one_after_the_other(_value) if x.shape[-1] >= LONG else _value)(x, *parts)
+
+
+_section = closed_form(_long, _tangent)
