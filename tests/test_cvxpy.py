@@ -1,5 +1,6 @@
 """CVXPY layers: the interface of a drop-in, CVXPY's own answers, finite differences, statuses, threads."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import cvxpy as cp
@@ -223,9 +224,15 @@ def test_an_infeasible_element_says_so_and_leaves_the_others_alone():
     solution = own.solve(bounds, throw=False)
     assert solution.converged.tolist() == [True, False, True]
     np.testing.assert_allclose(solution.value[0][jnp.array([0, 2])], [[0.5, 0.5], [1.0, 1.0]], atol=1e-7)
-    gradient = jax.vmap(jax.grad(lambda b: own.solve(b, throw=False).value[0].sum()))(bounds)
-    np.testing.assert_allclose(gradient[jnp.array([0, 2])], [1.0, 0.0], atol=1e-9)
-    assert jnp.isnan(solution.value[0][1]).all() and gradient[1] == 0  # masked losses stay finite
+
+    def loss(b, keep):
+        found = own.solve(b, throw=False)
+        return jnp.where(keep | found.converged, found.value[0].sum(), 0.0)
+
+    naive, masked = (jax.vmap(jax.grad(loss), (0, None))(bounds, keep) for keep in (True, False))
+    np.testing.assert_allclose(naive, [1.0, np.nan, 0.0], atol=1e-9)  # a derivative that does not exist is NaN,
+    np.testing.assert_allclose(masked, [1.0, 0.0, 0.0], atol=1e-9)  # and a loss that leaves it out stays finite
+    assert jnp.isnan(solution.value[0][1]).all()
 
 
 def test_what_runs_away_is_named():
@@ -253,6 +260,24 @@ def test_options_reach_the_solver_under_the_names_of_others():
     with pytest.warns(UserWarning, match="'mode' of the solver has no effect"):
         layer(POINT, 1.0, solver_args={"mode": "lsqr"})
     named("no solver 'NOPE'", lambda: icg.CvxpyLayer(SIMPLEX, [u, t], [x], solver="NOPE"))
+
+
+def test_the_keywords_of_cvxpylayers_and_other_solvers_and_copies_lead_to_the_same_point():
+    want = layer(POINT, 1.0)[0]
+    with pytest.warns(UserWarning, match="every call starts cold"):
+        np.testing.assert_array_equal(layer(POINT, 1.0, warm_start=True, solver_args={})[0], want)
+    np.testing.assert_array_equal(layer(POINT, 1.0, warm_start=False)[0], want)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(layer))(POINT, 1.0)[0], want)
+    other = icg.CvxpyLayer(SIMPLEX, [u, t], [x], solver="SCS", solver_args={"eps": 1e-6, "max_iters": 5000})
+    np.testing.assert_allclose(other(POINT, 1.0)[0], want, atol=1e-12)  # after Newton's method
+
+
+def test_single_precision_stays_single():
+    point = POINT.astype(jnp.float32)
+    single, slope = jax.jit(jax.value_and_grad(lambda u: layer(u, jnp.float32(1.0))[0][0]))(point)
+    assert single.dtype == slope.dtype == jnp.float32
+    np.testing.assert_allclose(single, 0.75, rtol=1e-6)
+    np.testing.assert_allclose(slope, [0.5, -0.5, 0.0], atol=1e-6)
 
 
 def test_threads_share_a_layer():

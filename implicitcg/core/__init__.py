@@ -23,5 +23,7 @@ from .problem import AbstractProblem as AbstractProblem
 from .problem import AbstractSolver as AbstractSolver
 from .problem import Found as Found
 from .problem import Linearisation as Linearisation
+from .rule import undefined_where as undefined_where
+from .rule import without_solution as without_solution
 from .solve import Solution as Solution
 from .solve import solve as solve

@@ -17,8 +17,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Bool
 
-from ..base import nondifferentiable, raise_unless_converged
+from ..base import Status, nondifferentiable, raise_unless_converged
 from .adjoint import AbstractAdjoint
 from .problem import AbstractProblem, AbstractSolver, Found
 
@@ -55,4 +57,24 @@ def _implicit_root_jvp(
     linearisation = at.linearise(z, found.memory)
     rhs = jax.tree.map(jnp.negative, linearisation.push(problem_tangent))
     dz = adjoint.solve(linearisation, rhs, throw=throw)
+    if not throw:
+        dz = undefined_where(without_solution(found.status), dz)
     return found, eqx.tree_at(lambda f: f.z, still, dz, is_leaf=lambda leaf: leaf is None)
+
+
+def without_solution(status: Status) -> Bool[Array, ""]:
+    """Whether a status says that there is no solution, and so no derivative: infeasible or unbounded."""
+    return (status == Status.infeasible) | (status == Status.unbounded)
+
+
+def undefined_where(nowhere: Bool[Array, ""], tangent: Any) -> Any:
+    """`tangent`, in which entries other than 0 are NaN if `nowhere`, in both modes.
+
+    A derivative that does not exist is NaN for who asks for it; where its cotangent is zero, as in a loss that masks
+    failed elements, it is zero and leaves the gradient of shared data alone.
+    """
+
+    def solve(_: Any, b: Array) -> Array:
+        return jnp.where(nowhere & (b != 0), jnp.nan, b)
+
+    return jax.tree.map(lambda leaf: lax.custom_linear_solve(lambda v: v, leaf, solve, solve), tangent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..base import SolveError, Status, translated_errors
-from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, certify, solve
+from ..base import SolveError, translated_errors
+from ..core import (
+    AbstractProblem,
+    AbstractSolver,
+    Certificate,
+    Solution,
+    certify,
+    solve,
+    undefined_where,
+    without_solution,
+)
 from ..problems import conic
 from .arguments import Declared, batched
 from .canonical import Canonical, canonicalise
@@ -96,7 +106,11 @@ class CvxpyLayer(eqx.Module):
         self.solver_args = tuple(arguments.items())
 
     def __call__(
-        self, *parameters: Any, solver_args: Mapping[str, Any] | None = None, throw: bool = True
+        self,
+        *parameters: Any,
+        solver_args: Mapping[str, Any] | None = None,
+        warm_start: bool = False,
+        throw: bool = True,
     ) -> tuple[Array, ...]:
         """The optimal `variables` at values of the parameters.
 
@@ -104,6 +118,8 @@ class CvxpyLayer(eqx.Module):
             *parameters: one array for each parameter of the layer, in their order and of their shapes, each with or
                 without leading batch axes; those that have them must agree.
             solver_args: options of the solver for this call, on top of those of the layer.
+            warm_start: as in cvxpylayers, and without effect: interior point methods start cold, and a call remembers
+                nothing, which is what makes it a function.
             throw: whether failures raise; with `False`, use `solve` to see the status.
 
         Returns:
@@ -113,14 +129,16 @@ class CvxpyLayer(eqx.Module):
             ValueError: wrong shapes, batches that differ, values that are not as declared, each with the name of the
                 parameter. SolveError: infeasible, unbounded, or not solved, with the constraints that clash.
         """
+        if warm_start:
+            warnings.warn("`warm_start=True` has no effect here: every call starts cold.", stacklevel=2)
         return self.solve(*parameters, solver_args=solver_args, throw=throw).value
 
     def solve(self, *parameters: Any, solver_args: Mapping[str, Any] | None = None, throw: bool = True) -> Solution:
         """The whole `Solution`: the tuple of variables as its `value`, and a status, residual and steps per element.
 
         Its `dual` are the multipliers `y` of the cone program. With `throw=False` an element of a batch that is
-        infeasible says so in its `status` and leaves the others alone: its variables are NaN, and a loss that masks
-        them with `jnp.where(solution.converged, ...)` has a finite gradient.
+        infeasible says so in its `status` and leaves the others alone: its variables and their derivatives are NaN, and
+        a loss that masks them with `jnp.where(solution.converged, ...)` has a finite gradient.
         """
         shape, arrays, which = batched(self.parameters, parameters)
         solver = self._solver(solver_args)
@@ -198,6 +216,18 @@ def _program(canonical: Canonical, arrays: Sequence[Array]) -> AbstractProblem:
     return conic(P, q, A, b, canonical.cone())
 
 
+@jax.custom_jvp
+def _undefined(nowhere: Array, value: Array) -> Array:
+    """`value`, NaN if `nowhere`, with a derivative that is NaN there too."""
+    return jnp.where(nowhere, jnp.full_like(value, jnp.nan), value)
+
+
+@_undefined.defjvp
+def _undefined_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    nowhere, value = primals
+    return _undefined(nowhere, value), undefined_where(nowhere, tangents[1])
+
+
 @eqx.filter_jit
 def _solved(
     canonical: Canonical,
@@ -213,9 +243,8 @@ def _solved(
         plain = problem.default_solver() if solver is None else solver
         judged = UniqueWhereItMatters(plain, canonical)
         solution: Any = solve(problem, judged, adjoint=adjoint, throw=throw)
-        nowhere = (solution.status == Status.infeasible) | (solution.status == Status.unbounded)
         found = [variable(solution.value, solution.dual) for variable in canonical.variables]
-        variables = tuple(jnp.where(nowhere, jnp.full_like(value, jnp.nan), value) for value in found)
+        variables = tuple(_undefined(without_solution(solution.status), value) for value in found)
         return eqx.tree_at(lambda s: s.value, solution, variables)
 
     if not any(which):

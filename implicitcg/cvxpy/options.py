@@ -79,13 +79,17 @@ def _named(solver: str | AbstractSolver | None) -> AbstractSolver | None:
 
 
 def _require_settings(solver: AbstractSolver, arguments: dict[str, Any]) -> None:
-    if not isinstance(solver, external.Clarabel):
+    if isinstance(solver, external.Clarabel):
+        settings = solver.load().DefaultSettings()
+    elif isinstance(solver, external.Moreau):
+        settings = solver.load().Settings()
+    else:
         return
-    settings = solver.load().DefaultSettings()
+    library = type(solver).__name__
     for name, value in arguments.items():
         if not hasattr(settings, name):
-            raise TypeError(f"Clarabel has no setting {name!r}. See `clarabel.DefaultSettings()` for those it has.")
+            raise TypeError(f"{library} has no setting {name!r}. See `{type(settings).__name__}()` for those it has.")
         try:
             setattr(settings, name, value)
         except TypeError as error:
-            raise TypeError(f"Clarabel's setting {name!r} cannot be {value!r}: {error}.") from None
+            raise TypeError(f"{library}'s setting {name!r} cannot be {value!r}: {error}.") from None

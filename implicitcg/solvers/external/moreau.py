@@ -23,6 +23,7 @@ class Moreau(AbstractConicLibrary):
             Newton's method does not converge from there.
         max_steps: interior point iterations at the most.
         newton_steps: steps of Newton's method that follow, to rounding as a rule; 0 leaves the library's own point.
+        options: further settings of `moreau.Settings`, as pairs `(name, value)`.
 
     Raises:
         ImportError: moreau is not installed. TypeError: a cone it does not know.
@@ -31,6 +32,7 @@ class Moreau(AbstractConicLibrary):
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=200)
     newton_steps: int = eqx.field(static=True, default=5)
+    options: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
     package: ClassVar[str] = "moreau"
 
     def refusal(self, cone: AbstractCone) -> str | None:
@@ -54,6 +56,8 @@ class Moreau(AbstractConicLibrary):
         )
         inner = moreau.IPMSettings(tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
         settings = moreau.Settings(solver="ipm", device="cpu", max_iter=self.max_steps, ipm_settings=inner)
+        for name, value in self.options:
+            setattr(settings, name, value)
         P = scipy.sparse.csr_array((n, n)) if program.P is None else scipy.sparse.csr_array(program.P)
         A = scipy.sparse.csr_array(program.A[order])
         solver = moreau.Solver(P, program.q, A, program.b[order], cones, settings)
