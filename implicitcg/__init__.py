@@ -1,5 +1,7 @@
 """Differentiate through solvers of nonsmooth problems: derivatives that are right, or a word that they are not."""
 
+from typing import TYPE_CHECKING
+
 from . import adjoints as adjoints
 from . import cones as cones
 from . import deq as deq
@@ -43,3 +45,15 @@ from .problems import sparse_logistic as sparse_logistic
 from .problems import svm as svm
 from .problems import svr as svr
 from .tuning import tune as tune
+
+if TYPE_CHECKING:
+    from . import sklearn as sklearn
+
+
+def __getattr__(name: str) -> object:
+    """The room `sklearn`, which is imported when it is asked for, and scikit-learn with it."""
+    if name == "sklearn":
+        from importlib import import_module
+
+        return import_module("implicitcg.sklearn")
+    raise AttributeError(f"module 'implicitcg' has no attribute {name!r}")

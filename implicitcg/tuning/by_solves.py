@@ -11,13 +11,13 @@ import numpy as np
 from .coordinates import Coordinates
 from .journal import Journal
 from .judge import fold_error, judge_slopes
-from .oracle import FoldOracle, Point
+from .oracle import AbstractOracle, Point
 from .result import Curve, Outcome, TuneResult
 from .search_1d import COARSE, SPAN, Evaluate, Search, find_range, search
 
 
 def tune_by_solves(
-    oracle: FoldOracle,
+    oracle: AbstractOracle,
     coordinates: Coordinates,
     tol: float,
     journal: Journal,

@@ -130,33 +130,13 @@ class FoldOracle(AbstractOracle):
 
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
         theta = jnp.asarray(flat)
-        notes: list[str] = []
-        values, gradients, roots = [], [], []
-        usable = True
+        found = []
         for k, rows in enumerate(self.rows):
             init = self._start(k, near, theta)
             value, gradient, (root, status) = self._program((self.criterion.X, self.criterion.y), rows, theta, init)
-            values.append(np.asarray(value, np.float64))
-            gradients.append(np.asarray(gradient, np.float64))
-            roots.append(np.asarray(root))
-            if int(np.asarray(status._value)) != 0:
-                usable = False
-                notes.append(f"An inner solve failed. {Status[status]}")
-            elif not np.isfinite(values[-1]):
-                usable = False
-                notes.append("The loss is not finite at some thetas; the search keeps away from there.")
-            elif not np.isfinite(gradients[-1]).all():
-                notes.append(
-                    "Some derivatives were refused: an inner solution is not unique, or its linear system is singular "
-                    "(duplicated columns?). The search went on by values there; `icg.certify` explains it."
-                )
-        record = {
-            "values": np.stack(values),
-            "gradients": np.stack(gradients),
-            "roots": np.stack(roots),
-            "usable": np.asarray(usable),
-        }
-        return record, notes
+            found.append((np.asarray(value), np.asarray(gradient), np.asarray(root), status))
+        values, gradients, roots, statuses = zip(*found, strict=True)
+        return record_of(np.stack(values), np.stack(gradients), np.stack(roots), list(statuses))
 
     def _start(self, k: int, near: Point | None, theta: Array) -> Any:
         if self._unravel_root is None or self._cold is None:
@@ -167,6 +147,28 @@ class FoldOracle(AbstractOracle):
         if near is None or not near.usable or near.roots is None:
             return self._unravel_root(self._cold)
         return self._unravel_root(jnp.asarray(near.roots[k]))
+
+
+def record_of(
+    values: np.ndarray, gradients: np.ndarray, roots: np.ndarray, statuses: list[Status]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The record of an evaluation by folds, and what the user should know of it, in the order of the folds."""
+    values, gradients = values.astype(np.float64), gradients.astype(np.float64)
+    notes: list[str] = []
+    usable = True
+    for value, gradient, status in zip(values, gradients, statuses, strict=True):
+        if int(np.asarray(status._value)) != 0:
+            usable = False
+            notes.append(f"An inner solve failed. {Status[status]}")
+        elif not np.isfinite(value):
+            usable = False
+            notes.append("The loss is not finite at some thetas; the search keeps away from there.")
+        elif not np.isfinite(gradient).all():
+            notes.append(
+                "Some derivatives were refused: an inner solution is not unique, or its linear system is singular "
+                "(duplicated columns?). The search went on by values there; `icg.certify` explains it."
+            )
+    return {"values": values, "gradients": gradients, "roots": roots, "usable": np.asarray(usable)}, notes
 
 
 class FunctionOracle(AbstractOracle):

@@ -1,0 +1,99 @@
+"""The exact path of a LASSO on weighted folds: the global minimum, without compiling anything."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.utils.parallel import Parallel, delayed
+
+from ..tuning.coordinates import Coordinates
+from ..tuning.homotopy import LassoPath, PathBroken
+from ..tuning.journal import Journal
+from ..tuning.lasso_family import FoldPath, Strength
+from ..tuning.losses import CONVEX, Loss
+from ..tuning.one_strength import tune_exactly
+from ..tuning.result import TuneResult
+from .families import DECADES
+from .folds import Folds
+
+TOLERANCE = 5e-7
+GAP = 1e-10  # relative duality gap that the end of a path must reach to be taken as the solution
+
+
+class CentredRows:
+    """Rows with weights as rows without: centred at the weighted mean, and scaled by the root of the weight."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray, fit_intercept: bool):
+        used = weights > 0
+        shares = weights[used] / weights.sum()
+        X, y = X[used], y[used]
+        self.x_mean = shares @ X if fit_intercept else np.zeros(X.shape[1])
+        self.y_mean = float(shares @ y) if fit_intercept else 0.0
+        roots = np.sqrt(shares * len(y))
+        centred = X - self.x_mean
+        # a constant column leaves nothing but the rounding of its own mean
+        constant = np.linalg.norm(centred, axis=0) <= 1e-14 * np.sqrt(len(y)) * np.abs(self.x_mean)
+        centred[:, constant] = 0.0
+        self.X, self.y = roots[:, None] * centred, roots * (y - self.y_mean)
+
+    def path(self) -> LassoPath:
+        """The path of the LASSO on these rows."""
+        return LassoPath(self.X, self.y, np.ones(self.X.shape[1]), False)
+
+
+def applies(loss: Loss, folds: Folds) -> bool:
+    """Whether the exact path knows the criterion: it takes weights within a fold for a squared loss only."""
+    return loss is CONVEX["squared"] or all(np.ptp(row[row > 0]) == 0 for side in folds for row in side)
+
+
+def tune_lasso(
+    X: np.ndarray, y: np.ndarray, folds: Folds, loss: Loss, fit_intercept: bool, n_jobs: int | None, journal: Journal
+) -> TuneResult:
+    """The best `log(alpha)` over all penalties below the one that empties every fold.
+
+    Raises:
+        PathBroken: a degenerate knot; the caller searches by solves instead.
+    """
+    walk = partial(_walked, X, y, loss, fit_intercept)
+    pairs = list(zip(folds.train, folds.test, strict=True))
+    if n_jobs is None:
+        paths: Any = [walk(*pair) for pair in pairs]
+    else:
+        paths = Parallel(n_jobs=n_jobs)(delayed(walk)(*pair) for pair in pairs)
+    top = max(path.path.c_max for path in paths)
+    start = Coordinates(np.log(top) if top > 0 else 0.0)
+    return tune_exactly(Strength(True, 0.0, 1.0), paths, loss, None, start, TOLERANCE, journal)
+
+
+def _walked(
+    X: np.ndarray, y: np.ndarray, loss: Loss, fit_intercept: bool, train: np.ndarray, test: np.ndarray
+) -> FoldPath:
+    """The path of one fold down four decades; a task for another process."""
+    judged = test > 0
+    if loss is CONVEX["squared"]:  # a weighted mean of squares is a plain mean of scaled squares
+        rows = CentredRows(X, y, train, fit_intercept)
+        scale = np.sqrt(test[judged] * judged.sum())
+        path = FoldPath(rows.path(), scale[:, None] * (X[judged] - rows.x_mean), scale * (y[judged] - rows.y_mean))
+    else:
+        fitted = train > 0
+        path = FoldPath(LassoPath(X[fitted], y[fitted], np.ones(X.shape[1]), fit_intercept), X[judged], y[judged])
+    if path.path.c_max > 0:
+        path.extend(path.path.c_max * 10.0**-DECADES)
+    return path
+
+
+def coefficients(
+    X: np.ndarray, y: np.ndarray, weights: np.ndarray, fit_intercept: bool, alpha: float
+) -> tuple[np.ndarray, float] | None:
+    """Coefficients and intercept of the LASSO on all rows at `alpha`, or `None` where the path does not reach there."""
+    rows = CentredRows(X, y, weights, fit_intercept)
+    path = rows.path()
+    try:
+        coef = np.zeros(X.shape[1]) if alpha >= path.c_max else path.advance(alpha)[-1].coef
+    except PathBroken:
+        return None
+    if path.gap(coef, alpha) > GAP:
+        return None
+    return coef, rows.y_mean - float(rows.x_mean @ coef)
