@@ -34,8 +34,8 @@ y = X[:, :2] @ np.array([2.0, -1.5]) + RANDOM.standard_normal(60) + 3.0
 DIABETES = load_diabetes(return_X_y=True)
 
 
-# All seven pass (`check_estimator(...)`, half a minute each); CI has time for one of each kind: the exact path, a descent
-# in many penalties, a classifier. A small budget keeps the fits short; the checks are about conventions, not optima.
+# All pass (`check_estimator(...)`, a minute or two each); CI has time for three kinds: the exact path, a descent
+# in many penalties, a classifier. A small budget keeps the fits short: the checks are about conventions, not optima.
 @pytest.mark.parametrize(
     "estimator",
     [GradientLassoCV(), GradientWeightedLassoCV(max_solves=15), GradientSparseLogisticCV(max_solves=15)],
