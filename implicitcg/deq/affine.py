@@ -96,7 +96,8 @@ class MonotoneDEQ(AbstractAffineLayer):
         activation: ReLU by default, any `icg.penalties.Prox(penalty)`, or `icg.penalties.Entrywise(jnp.tanh)`.
         tolerance: bounds `||z - s(W z + U x + b)|| / max(1, ||z||)`, and the backward's relative residual; by default
             `100 eps` for the first and `eps^{3/4}` for the second.
-        polish: end with a Newton step on the pattern found, which takes the residual to rounding.
+        polish: end with a Newton step on the pattern found, which takes the residual to rounding; the backward solve is
+            then as tight as by default, whatever `tolerance` is.
         solver, adjoint: Peaceman-Rachford splitting by default.
         dtype: of the weights; half precision is solved in float32.
         key: for the initial weights, uniform in `+- 1/sqrt(fan in)`.
@@ -169,8 +170,8 @@ class MonotoneDEQ(AbstractAffineLayer):
 
     def methods(self) -> tuple[AbstractSolver, AbstractAdjoint]:
         """Peaceman-Rachford splitting, for the backward only where the activation acts entry by entry."""
-        separable = self.activation.separable
-        adjoint = SplittingAdjoint(self.tolerance) if separable else MeasuredAdjoint(self.tolerance)
+        tolerance = None if self.polish else self.tolerance
+        adjoint = SplittingAdjoint(tolerance) if self.activation.separable else MeasuredAdjoint(tolerance)
         return PeacemanRachford(self.tolerance), adjoint
 
 
@@ -234,7 +235,7 @@ class ContractiveDEQ(AbstractAffineLayer):
 
     def methods(self) -> tuple[AbstractSolver, AbstractAdjoint]:
         """The cheapest iteration that the measured rate allows, for both."""
-        return Measured(self.tolerance), MeasuredAdjoint(self.tolerance)
+        return Measured(self.tolerance), MeasuredAdjoint(None if self.polish else self.tolerance)
 
 
 def _uniform(key: Array, fan_in: int, out: int, image: Any, kernel: int, dtype: Any) -> Array:

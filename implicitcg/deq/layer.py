@@ -32,7 +32,8 @@ class DEQ(eqx.Module):
         tolerance: bounds `||z - cell(z, x)|| / max(1, ||z||)`, and the relative residual of the backward solve; by
             default `100 eps` for the first and `eps^{3/4}` for the second.
         solver, adjoint: how both are solved; by the measured contraction rate by default.
-        polish: end with a Newton step on the pattern found, which takes the residual to rounding.
+        polish: end with a Newton step on the pattern found, which takes the residual to rounding; the backward solve is
+            then as tight as by default, whatever `tolerance` is.
         dtype: solve in this dtype, to which parameters and inputs are converted. By default that of the state, and
             float32 where the state is of half precision, whose rounding is coarser than any useful tolerance. The
             result has the dtype of the state.
@@ -121,7 +122,7 @@ class DEQ(eqx.Module):
             inputs = without_bad_numbers(inputs, good)
         solver = Measured(self.tolerance) if self.solver is None else self.solver
         solver = Polished(solver) if self.polish else solver
-        adjoint = MeasuredAdjoint(self.tolerance) if self.adjoint is None else self.adjoint
+        adjoint = MeasuredAdjoint(None if self.polish else self.tolerance) if self.adjoint is None else self.adjoint
         problem = self.problem(*inputs, key=key)
         solution = solve(problem, solver, self.start(init), adjoint=adjoint, throw=throw)
         return judged(solution, self.zeros(), good)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from ..base import fori_loop
 from .iteration import norm
 
 
@@ -68,17 +69,12 @@ class AndersonMixing(NamedTuple):
 
 
 def _solve_definite(matrix: Array, rhs: Array) -> Array:
-    """Cholesky of a tiny matrix written out entry by entry, so that a batch of them is a few vector operations."""
-    n = rhs.shape[0]
-    L: list[list[Array]] = [[] for _ in range(n)]
-    y: list[Array] = []
+    """Elimination without pivots, which a definite matrix does not need: for a batch, a few vector operations a row."""
+    rows = jnp.arange(rhs.shape[0])
     tiny = jnp.finfo(matrix.dtype).tiny
-    for i in range(n):
-        for j in range(i + 1):
-            entry = matrix[i, j] - sum((L[i][k] * L[j][k] for k in range(j)), start=jnp.zeros((), matrix.dtype))
-            L[i].append(entry / L[j][j] if j < i else jnp.sqrt(jnp.maximum(entry, tiny)))
-        y.append((rhs[i] - sum((L[i][k] * y[k] for k in range(i)), start=jnp.zeros((), rhs.dtype))) / L[i][i])
-    x: list[Array] = [jnp.zeros((), rhs.dtype)] * n
-    for i in reversed(range(n)):
-        x[i] = (y[i] - sum((L[k][i] * x[k] for k in range(i + 1, n)), start=jnp.zeros((), rhs.dtype))) / L[i][i]
-    return jnp.stack(x)
+
+    def eliminate(i: Array, table: Array) -> Array:
+        pivot = table[i] / jnp.maximum(table[i, i], tiny)
+        return jnp.where((rows == i)[:, None], pivot[None], table - table[:, i, None] * pivot[None])
+
+    return fori_loop(0, rhs.shape[0], eliminate, jnp.concatenate([matrix, rhs[:, None]], 1))[:, -1]
