@@ -7,8 +7,8 @@ horizon: its state is the equilibrium of one message-passing step,
 
     Z = relu(A Z W + F U + b),
 
-with the normalised adjacency matrix ``A`` of norm 1 and ``||W|| <= 0.9``, so that the step is a contraction: there is one
-equilibrium, and no choice at a kink makes its derivative singular. The state is a matrix, one row a node.
+with the normalised adjacency matrix ``A`` of norm 1 and ``||W|| <= 0.9``, so that the step is a contraction: there is
+one equilibrium, and no choice at a kink makes its derivative singular. The state is a matrix, one row a node.
 
 The graph is Zachary's karate club, which split in two. Only the instructor (node 0) and the administrator (node 33) are
 labelled; the layer learns to tell which side everybody else took.
@@ -23,6 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
+import implicitcg as icg
 from implicitcg import deq
 
 lines = [line for line in Path(__file__).with_name("karate_club.csv").read_text().splitlines() if line[0] != "#"]
@@ -55,7 +56,8 @@ class Step(eqx.Module):
 
 
 key = jax.random.key(3)
-layer = deq.DEQ(Step(key), jnp.zeros((NODES, WIDTH)), tolerance=1e-6)
+methods = {"solver": icg.solvers.FixedPointIteration(1e-6), "adjoint": icg.adjoints.Anderson(1e-6)}
+layer = deq.DEQ(Step(key), jnp.zeros((NODES, WIDTH)), **methods)
 model = (layer, eqx.nn.Linear(WIDTH, 2, key=key))
 
 # %%
