@@ -226,3 +226,26 @@ def test_sets_are_penalties_of_composite_problems_and_are_certified():
         gradient = problem.smooth.gradient(solution.value)
         assert np.allclose(penalty.project(solution.value - gradient), solution.value, atol=1e-9)
         assert icg.certify(problem, solution).verdict == "certified"
+
+
+def test_an_affine_set_of_dependent_rows_has_its_projection_but_no_derivative_in_the_rows(fails_with):
+    A, b, x = jnp.asarray([[1.0, 1.0, 0.0], [2.0, 2.0, 0.0]]), jnp.asarray([1.0, 2.0]), jnp.asarray([1.0, 2.0, 5.0])
+    first = A[:1], b[:1]
+    assert np.allclose(P.affine_set(x, A, b), P.affine_set(x, *first), atol=1e-14)
+    assert np.allclose(jax.jacrev(P.affine_set)(x, A, b), jax.jacrev(P.affine_set)(x, *first), atol=1e-14)
+    fails_with("singular", jax.jacrev(P.affine_set, argnums=2), x, A, b)
+    fails_with("infeasible", P.affine_set, x, A, jnp.asarray([1.0, 2.1]))
+    fails_with("infeasible", P.affine_set, x, 0 * A[:1], b[:1])
+    assert P.affine_set(x, 0 * A[:1], 0 * b[:1]).tolist() == x.tolist()
+    more = jnp.concatenate([A, jnp.asarray([[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])]), jnp.asarray([1.0, 2.0, 3.0, 4.0])
+    assert np.allclose(P.affine_set(x, *more), [0.0, 1.0, 3.0], atol=1e-12)
+
+
+def test_affine_sets_of_batches_have_second_derivatives():
+    rng = np.random.default_rng(1)
+    x, A, b = (jnp.asarray(rng.standard_normal(shape)) for shape in ((5, 4), (2, 4), 2))
+    formula = lambda A: x - (x @ A.T - b[None]) @ jnp.linalg.solve(A @ A.T, A)  # noqa: E731
+    ours, expected = (
+        jax.hessian(lambda A, f=f: jnp.sum(jnp.sin(f(A))))(A) for f in (lambda A: P.affine_set(x, A, b), formula)
+    )
+    assert np.allclose(ours, expected, atol=1e-11)

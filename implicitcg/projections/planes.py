@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import ArrayLike, Float
 
+from ..base.errors import translated_errors
 from ..penalties.domain import like, one_each, require, vectors
-from ..penalties.sets import Halfspace, Hyperplane
+from ..penalties.sets import AffineSet, Halfspace, Hyperplane
 from ..problems.polyhedron import Polyhedron
 from .project import project
 
@@ -61,25 +62,31 @@ def halfspace(x: Float[ArrayLike, "*batch n"], a: ArrayLike, b: ArrayLike) -> Fl
 
 
 def affine_set(x: Float[ArrayLike, "*batch n"], A: ArrayLike, b: ArrayLike) -> Float[Array, "*batch n"]:
-    """The projection on the affine set `{p : A p = b}`, by the equation of a quadratic program.
+    """The projection on the affine set `{p : A p = b}`.
 
     Args:
         x: vectors `(*batch, n)`.
-        A: `(e, n)` with linearly independent rows.
+        A: `(e, n)`.
         b: `(e,)`.
 
     Returns:
-        The nearest point.
+        `x + A^+ (b - A x)`, the nearest point.
 
     Raises:
-        SolveError: no point satisfies the equations; the derivative where rows are linearly dependent.
+        SolveError: no point satisfies the equations; the derivative in `A` and `b` where rows are linearly dependent.
+        ValueError: shapes that do not fit.
 
     Example:
         >>> import jax.numpy as jnp
         >>> affine_set(jnp.array([1.0, 2.0]), jnp.array([[1.0, 1.0]]), jnp.array([1.0])).round(5)
         Array([0., 1.], dtype=float32)
     """
-    return polyhedron(x, A, b, None, None)
+    x = vectors(x)
+    A, b = _rows(A, b, "A", "b", x)
+    if len(b) > x.shape[-1]:  # some rows depend on others
+        return polyhedron(x, A, b)
+    with translated_errors():
+        return project(AffineSet(A, b), x)
 
 
 def polyhedron(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
-from ...base import fori_loop
+from ...base import while_loop
 from ...nonsmooth import choose
 from ..batches import one_after_the_other
 from ..closed_form import closed_form
@@ -57,29 +57,31 @@ def pool_adjacent_violators(x: Float[Array, " n"]) -> Bool[Array, " n"]:
     """Where the runs of the nondecreasing isotonic regression of `x` start: the finest ones, equal means stay apart.
 
     A stack of runs, as sums and sizes: the last one is merged with the one below it while their means decrease, then
-    the next entry is taken. `n` entries are taken and at most `n - 1` runs merged, so the loop has `2 n - 1` steps. A
-    step writes the stack before it reads it, which lets XLA update it in place.
+    the next entry is taken, into the last run if it is below its mean. Each of the at most `2 n` steps takes an entry
+    or merges two runs. A step writes the stack before it reads it, which lets XLA update it in place.
 
     Source: Barlow, Bartholomew, Bremner, Brunk, Statistical Inference under Order Restrictions, 1972.
     """
     n, one = x.shape[0], jnp.ones((), x.dtype)
 
-    def step(_: Any, state: tuple) -> tuple:
-        taken, top, total, size, totals, sizes = state
+    def step(state: tuple) -> tuple:
+        _, taken, top, total, size, totals, sizes = state
         totals, sizes = _put(totals, total, top), _put(sizes, size, top)
         below = jnp.maximum(top - 1, 0)
         total_below, size_below = _get(totals, below), _get(sizes, below)
         merge = (top > 0) & (total_below * size > total * size_below)
-        take = ~merge & (taken < n)
+        more = taken < n
         entry = _get(x, jnp.minimum(taken, n - 1))
-        total = jnp.where(merge, total_below + total, jnp.where(take, entry, total))
-        size = jnp.where(merge, size_below + size, jnp.where(take, one, size))
-        top = jnp.where(merge, top - 1, jnp.where(take, top + 1, top))
-        return jnp.where(take, taken + 1, taken), top, total, size, totals, sizes
+        absorb = ~merge & more & (total > entry * size)
+        push = ~merge & more & ~absorb
+        total = jnp.where(merge, total_below + total, jnp.where(push, entry, jnp.where(absorb, total + entry, total)))
+        size = jnp.where(merge, size_below + size, jnp.where(push, one, jnp.where(absorb, size + 1, size)))
+        top = jnp.where(merge, top - 1, jnp.where(push, top + 1, top))
+        return merge | more, jnp.where(absorb | push, taken + 1, taken), top, total, size, totals, sizes
 
     zero, stack = jnp.zeros((), jnp.int32), jnp.zeros_like(x)
-    state = fori_loop(0, 2 * n - 1, step, (zero + 1, zero, x[0], one, stack, stack))
-    _, top, _, size, _, sizes = state
+    start = (jnp.asarray(True), zero + 1, zero, x[0], one, stack, stack)
+    _, _, top, _, size, _, sizes = while_loop(lambda state: state[0], step, start)
     place = jnp.arange(n, dtype=jnp.int32)
     sizes = jnp.where(place < top, sizes, jnp.where(place == top, size, 0)).astype(jnp.int32)
     first = jnp.where(place <= top, jnp.cumsum(sizes) - sizes, n)

@@ -1,5 +1,6 @@
 """Convex sets: each knows its projection."""
 
+from .affine import AffineSet as AffineSet
 from .ball import L2Ball as L2Ball
 from .box import Box as Box
 from .plane import Halfspace as Halfspace
