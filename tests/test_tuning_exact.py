@@ -1,5 +1,9 @@
 """The global minimum over one penalty strength, against an independent enumeration of the path's pieces."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +14,7 @@ from sklearn.linear_model import LassoCV, lars_path
 import implicitcg as icg
 import implicitcg.nonsmooth
 from implicitcg.tuning import CrossValidation, HoldOut, Outcome, tune
+from implicitcg.tuning.lasso_family import FoldPath
 
 
 def brute_force(X, y, X_val, y_val, lowest):
@@ -197,3 +202,44 @@ def test_a_budget_that_an_exact_path_exceeds_is_not_passed_over_in_silence():
     result = tune(HoldOut(lambda t: icg.lasso(X, y, jnp.exp(t)), X_val, y_val), 0.0, max_solves=2)
     assert result.converged
     assert any("more than max_solves=2" in note for note in result.notes)
+
+
+def test_a_path_killed_at_random_moments_resumes_to_the_same_result():
+    script = Path(__file__).parent / "killed.py"
+    told = subprocess.run(
+        [sys.executable, str(script), "path", "4"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert "the same result" in told.stdout
+
+
+def test_a_budget_of_time_cuts_a_path_short_and_says_so(tmp_path):
+    random = np.random.default_rng(3)
+    X = random.standard_normal((30, 6))
+    y = X @ np.ones(6) + 0.1 * random.standard_normal(30)  # the best penalty is tiny
+    criterion = CrossValidation(lambda X, y, t: icg.lasso(X, y, jnp.exp(t)), X, y, cv=3)
+    file = tmp_path / "path.npz"
+    cut = tune(criterion, 0.0, max_seconds=0.0, checkpoint=file)
+    assert cut.status is Outcome.budget and "cut short" in cut.scope
+    whole, resumed = tune(criterion, 0.0), tune(criterion, 0.0, checkpoint=file)
+    assert whole.value < cut.value and whole.converged
+    assert resumed.theta == whole.theta and resumed.value == whole.value
+    with pytest.raises(ValueError, match="belongs to another search"):
+        tune(CrossValidation(lambda X, y, t: icg.lasso(X, y, jnp.exp(t)), X, 2 * y, cv=3), 0.0, checkpoint=file)
+
+
+def test_ctrl_c_on_a_path_returns_the_best_of_what_was_walked(monkeypatch):
+    random = np.random.default_rng(3)
+    X, y = random.standard_normal((30, 6)), random.standard_normal(30)
+    criterion = CrossValidation(lambda X, y, t: icg.lasso(X, y, jnp.exp(t)), X, y, cv=3)
+    extend, calls = FoldPath.extend, []
+
+    def interrupted(self, c_end):
+        calls.append(c_end)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        extend(self, c_end)
+
+    monkeypatch.setattr(FoldPath, "extend", interrupted)
+    found = tune(criterion, 0.0)
+    assert "cut short" in found.scope and any("Interrupted" in note for note in found.notes)

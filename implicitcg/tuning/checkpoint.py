@@ -69,31 +69,48 @@ class EvaluationLog:
         names = set.intersection(*[set(record) for record in records])
         if "roots" in names and sum(record["roots"].nbytes for record in records) > LARGEST:
             names.remove("roots")
-        meta = json.dumps({"identity": self.identity, "notes": list(self._notes.values())})
         arrays = {name: np.stack([record[name] for record in records]) for name in sorted(names)}
-        _replace(self.path, {"meta": np.frombuffer(meta.encode(), np.uint8), **arrays})
+        write(self.path, self.identity, arrays, list(self._notes.values()))
         self._written, self._dirty = time.perf_counter(), False
 
     def _read(self, path: Path) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            meta = json.loads(arrays.pop("meta").tobytes().decode())
-            identity, notes = meta["identity"], meta["notes"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ValueError(
-                f"{path} is not a checkpoint of icg.tune ({error}). Choose another path, or delete the file."
-            ) from error
-        if identity != self.identity:
-            differs = {k for k in {*identity, *self.identity} if identity.get(k) != self.identity.get(k)}
-            raise ValueError(
-                f"{path} belongs to another search: {', '.join(sorted(differs))} differ. Choose another path, or "
-                "delete the file to start anew."
-            )
+        arrays, notes = read(path, self.identity)
+        if "theta" not in arrays:
+            return  # the walk along an exact path, which broke
         for i, note in enumerate(notes):
             key = arrays["theta"][i].tobytes()
             self._records[key] = {name: values[i] for name, values in arrays.items()}
             self._notes[key] = list(note)
+
+
+def write(path: Path, identity: dict[str, Any], arrays: dict[str, np.ndarray], notes: list[list[str]]) -> None:
+    """Put a checkpoint in its place, in one step."""
+    meta = json.dumps({"identity": identity, "notes": notes})
+    _replace(path, {"meta": np.frombuffer(meta.encode(), np.uint8), **arrays})
+
+
+def read(path: Path, identity: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[list[str]]]:
+    """The arrays and the notes of a checkpoint.
+
+    Raises:
+        ValueError: the file is none, or belongs to a search of another identity.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(arrays.pop("meta").tobytes().decode())
+        stored, notes = meta["identity"], meta["notes"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ValueError(
+            f"{path} is not a checkpoint of icg.tune ({error}). Choose another path, or delete the file."
+        ) from error
+    if stored != identity:
+        differs = {k for k in {*stored, *identity} if stored.get(k) != identity.get(k)}
+        raise ValueError(
+            f"{path} belongs to another search: {', '.join(sorted(differs))} differ. Choose another path, or "
+            "delete the file to start anew."
+        )
+    return arrays, notes
 
 
 def _replace(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -20,6 +20,7 @@ from .losses import Loss, is_convex, squared
 
 DECADES = 4  # below the strength at which every solution is empty
 DEEPEST = 12  # decades at which an extension of the range ends
+STAGES = 4  # a decade, after which a walk may stop or be kept
 SUBDIVISION = 8  # parts of a piece examined on their own when the loss is not known to be convex
 
 
@@ -37,7 +38,8 @@ class Samples(NamedTuple):
 class ExactMinimum:
     """The global minimum over `[c_low, c_high]` and the curve around it.
 
-    `jumps` says whether the criterion is discontinuous at `c`, with its lower value there.
+    `cut` says whether the walk ended early, so that `c_low` lies above what was asked for; `jumps`, whether the
+    criterion is discontinuous at `c`, with its lower value there.
     `left` and `right` are the slopes by `c` below and above `c`; `c_grid` with `below`, `above` the samples at every
     knot (and subdivision) from either side, ascending.
     """
@@ -55,36 +57,70 @@ class ExactMinimum:
     c_grid: np.ndarray
     below: Samples
     above: Samples
+    cut: bool
 
 
 def minimise(
-    sampler: Sampler, c_range: tuple[float, float] | None, report: Callable[[int, float], None]
+    sampler: Sampler,
+    c_range: tuple[float, float] | None,
+    report: Callable[[int, float], None],
+    finish: Callable[[], bool] = lambda: False,
 ) -> ExactMinimum:
     """The minimum over `c_range`, or over a range found from the data.
 
     That range begins where every solution is empty and goes down four decades, then on, two decades at a time, while
-    the best point is its lower end. `report(pieces, value)` is called after each stage.
+    the best point is its lower end. `report(pieces, value)` is called after each stage, a quarter of a decade,
+    and `finish()` says whether to be content with what was walked so far.
 
     Raises:
         PathBroken: at a degenerate knot.
     """
     c_empty = max(path.path.c_max for path in sampler.paths)
     if c_range is not None:
-        return _minimise_between(sampler, *c_range, c_empty, report)
+        low, cut = _walk(sampler.paths, *c_range, report, finish)
+        return _minimise_between(sampler, low, c_range[1], c_empty, report, cut)
     decades = DECADES
     while True:
-        found = _minimise_between(sampler, c_empty * 10.0**-decades, c_empty, c_empty, report)
-        if found.c > found.c_low or found.right <= 0 or decades >= DEEPEST:
+        low, cut = _walk(sampler.paths, c_empty * 10.0**-decades, c_empty, report, finish)
+        found = _minimise_between(sampler, low, c_empty, c_empty, report, cut)
+        if cut or found.c > found.c_low or found.right <= 0 or decades >= DEEPEST:
             return found
         decades += 2
 
 
+def _walk(
+    paths: list[FoldPath],
+    c_low: float,
+    c_high: float,
+    report: Callable[[int, float], None],
+    finish: Callable[[], bool],
+) -> tuple[float, bool]:
+    """Walk all paths down together, as far as `c_low` or until `finish`; how far they came, and whether cut short.
+
+    Ctrl-C ends the walk at the last stage that all have finished.
+    """
+    least = max(c_low, c_high * 10.0**-DEEPEST)
+    many = int(np.ceil(STAGES * np.log10(c_high / least))) if least < c_high else 0
+    stages = np.append(np.geomspace(c_high, least, many + 1)[1:-1] if many > 1 else [], c_low)
+    reached = c_high
+    for stage in stages:
+        try:
+            for path in paths:
+                path.extend(stage)
+            report(sum(path.path.pieces for path in paths), float("nan"))
+        except KeyboardInterrupt:
+            if reached == c_high:
+                raise
+            return reached, True
+        reached = float(stage)
+        if reached > c_low and finish():
+            return reached, True
+    return c_low, False
+
+
 def _minimise_between(
-    sampler: Sampler, c_low: float, c_high: float, c_empty: float, report: Callable[[int, float], None]
+    sampler: Sampler, c_low: float, c_high: float, c_empty: float, report: Callable[[int, float], None], cut: bool
 ) -> ExactMinimum:
-    for path in sampler.paths:
-        path.extend(c_low)
-        report(sum(path.path.pieces for path in sampler.paths), float("nan"))
     kinks = np.unique(np.concatenate([path.kinks() for path in sampler.paths]))
     kinks = kinks[(kinks >= c_low) & (kinks <= c_high)]
     ends = np.array([c_low, c_high])
@@ -118,7 +154,7 @@ def _minimise_between(
     right = float(sampler(np.array([right_of]), below=False).slopes.mean())
     on_kink = bool(np.any(kinks == c)) or left_of < right_of
     return ExactMinimum(
-        c, here.values[0], left, right, on_kink, jumps, c_low, c_high, c_empty, kinks, grid, below, above
+        c, here.values[0], left, right, on_kink, jumps, c_low, c_high, c_empty, kinks, grid, below, above, cut
     )
 
 

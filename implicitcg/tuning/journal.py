@@ -44,9 +44,14 @@ class Journal:
         return time.perf_counter() - self._begin
 
     @property
+    def late(self) -> bool:
+        """Whether the budget of time is spent."""
+        return self.max_seconds is not None and self.seconds >= self.max_seconds
+
+    @property
     def exhausted(self) -> bool:
         """Whether the budget of solves or of time is spent."""
-        if self.max_seconds is not None and self.seconds >= self.max_seconds:
+        if self.late:
             return True
         return self.max_solves is not None and self.solves >= self.max_solves
 

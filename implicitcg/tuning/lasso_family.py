@@ -66,11 +66,10 @@ class FoldPath:
         """Walk the path down to `c_end`."""
         if self.knots and c_end >= self.knots[-1].c:
             return
-        if self.knots:  # the old end is no kink; the walk starts by reporting it again
-            self.knots.pop()
-        known = len(self.knots)
-        self.knots += self.path.advance(min(c_end, self.path.c_max))
-        new = self.knots[known:]
+        # the old end is no kink; the walk starts by reporting it again
+        known = max(len(self.knots) - 1, 0)
+        new = self.path.advance(min(c_end, self.path.c_max))
+        self.knots = self.knots[:known] + new
         self.c = np.array([knot.c for knot in self.knots])
         coefs, directions = np.stack([knot.coef for knot in new]), np.stack([knot.direction for knot in new])
         self.predictions = np.concatenate([self.predictions[:known], coefs @ self.X.T + self.path.y_mean])

@@ -10,6 +10,7 @@ from .journal import Journal
 from .judge import fold_error, judge_slopes
 from .lasso_family import FoldPath, Strength
 from .losses import Loss, is_convex
+from .path_checkpoint import PathLog
 from .result import Curve, Outcome, Stationarity, TuneResult
 
 GRID = 200  # evenly spaced thetas that fill the curve between knots
@@ -23,6 +24,7 @@ def tune_exactly(
     coordinates: Coordinates,
     tol: float,
     journal: Journal,
+    log: PathLog | None = None,
 ) -> TuneResult:
     """Search the range piece by piece and report the global minimum of a loss, or of a score of the fit.
 
@@ -40,14 +42,26 @@ def tune_exactly(
             raise ValueError(f"bounds={bounds} gives no positive penalty.")
         c_range = (max(low, 0.0), high)
 
+    log = PathLog(None, {}) if log is None else log
+    log.restore(paths)
+
     def report(pieces: int, value: float) -> None:
         journal.spend(pieces - journal.solves, "pieces", value)
+        log.put(paths)
 
-    found = minimise(sampler, c_range, report)
+    found = minimise(sampler, c_range, report, lambda: journal.late or journal.stopped)
+    if found.cut and not (journal.late or journal.stopped):
+        # Ctrl-C may have come between two pieces, so the paths are not kept as they stand; the file has a whole stage
+        journal.interrupted = journal.stopped = True
+        journal.tell("Interrupted by the user; the best point so far is returned.")
+    else:
+        log.flush(paths)
     place = float(strength.inverse(found.c))
     theta = coordinates.one(place)
     value = float(found.fold_values.mean())
     outcome, left, right, stationarity = _judge(found, strength, tol, value)
+    if found.cut and not outcome.converged:
+        outcome = Outcome.budget if journal.late else Outcome.stopped
     journal.record(theta, value, stationarity.distance, f"best of {len(found.c_grid) - 1} pieces")
     if journal.exhausted:
         journal.tell(
@@ -76,7 +90,12 @@ def tune_exactly(
         seconds=journal.seconds,
         standard_error=float(fold_error(found.fold_values)),
         place=np.array([place]),
-        scope="global over the range: every piece examined" + convex,
+        scope=(
+            "global over the part of the range that was walked before the search was cut short"
+            if found.cut
+            else "global over the range: every piece examined"
+        )
+        + convex,
         bounds=(bound_thetas[0], bound_thetas[1]),
         curve=_curve(found, strength, sampler),
         knots=np.sort(strength.inverse(found.kinks)),

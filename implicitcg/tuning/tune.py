@@ -21,6 +21,7 @@ from .journal import Journal
 from .lasso_family import recognise
 from .one_strength import tune_exactly
 from .oracle import AbstractOracle, FoldOracle, FunctionOracle
+from .path_checkpoint import PathLog
 from .progress import Progress
 from .result import Step, TuneResult
 from .search import AbstractSearch, QuasiNewton
@@ -67,8 +68,8 @@ def tune(
         tol: how small the smallest hypergradient must be, relative to the criterion, to call a point stationary;
             by default 5e-7 in float64 and on exact paths, 1e-4 in float32.
         progress: whether to show how the search is going; `None`: when standard error is a terminal.
-        checkpoint: a file in which evaluations are kept, so that the same call resumes after an interruption. An exact
-            path takes seconds and keeps none.
+        checkpoint: a file in which evaluations (or the pieces of an exact path) are kept, so that the same call resumes
+            after an interruption. It is brought up to date once a second and always whole.
         transforms: how numbers are searched: `Positive()` by logarithm, `Fraction()` by logit, `Bounded(low, high)`,
             `Free()`; one for all, or a tree like `theta0`. The criterion and the result keep the model's own units.
         bounds: `(low, high)` for all hyperparameters, or a tree of such pairs like `theta0`, in the units of `theta0`.
@@ -120,8 +121,9 @@ def tune(
             family = recognise(criterion, float(flat[0]), coordinates.one)
             if family is not None:
                 score = criterion.score if isinstance(criterion, AbstractInformation) else None
+                kept = PathLog(checkpoint, _identity(criterion, coordinates))
                 try:
-                    return tune_exactly(*family, criterion.loss, score, coordinates, exact_tol, journal)
+                    return tune_exactly(*family, criterion.loss, score, coordinates, exact_tol, journal, kept)
                 except PathBroken as broken:
                     journal.tell(f"The pieces could not all be examined ({broken}), so the search went by solves.")
         journal.max_solves = 1000 if max_solves is None else max_solves

@@ -1,0 +1,98 @@
+"""Keeping the walk along exact paths in a file that is always whole, bit for bit: a resumed walk is the same."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from .checkpoint import FORMAT, INTERVAL, read, write
+from .homotopy import Knot
+from .lasso_family import FoldPath
+
+
+class PathLog:
+    """The state of every fold's path, kept in an `.npz` file; without a `path` nothing is kept.
+
+    Args:
+        path: where it is kept.
+        identity: what the search is about; a file about something else is refused.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, identity: dict[str, Any]):
+        self.path = None if path is None else Path(path)
+        self.identity = {"format": FORMAT, **identity}
+        self._written = time.perf_counter()
+
+    def restore(self, folds: list[FoldPath]) -> None:
+        """Put the paths where the file left them, if there is one.
+
+        Raises:
+            ValueError: the file is no checkpoint, or belongs to another search.
+        """
+        if self.path is None or not self.path.exists():
+            return
+        arrays, _ = read(self.path, self.identity)
+        if "0.knots" in arrays:  # else the evaluations of a search by solves, after a path that broke
+            for k, fold in enumerate(folds):
+                _restore(fold, {name.split(".", 1)[1]: a for name, a in arrays.items() if name.startswith(f"{k}.")})
+
+    def put(self, folds: list[FoldPath]) -> None:
+        """Bring the file up to date, once a second."""
+        if self.path is not None and time.perf_counter() - self._written > INTERVAL:
+            self.flush(folds)
+
+    def flush(self, folds: list[FoldPath]) -> None:
+        """Bring the file up to date."""
+        if self.path is None or not all(fold.knots for fold in folds):
+            return
+        arrays = {f"{k}.{name}": array for k, fold in enumerate(folds) for name, array in _state(fold).items()}
+        write(self.path, self.identity, arrays, [])
+        self._written = time.perf_counter()
+
+
+def _state(fold: FoldPath) -> dict[str, np.ndarray]:
+    path, count = fold.path, len(fold.path.active)
+    coefs = scipy.sparse.csr_array(np.stack([knot.coef for knot in fold.knots]))
+    directions = scipy.sparse.csr_array(np.stack([knot.direction for knot in fold.knots]))
+    return {
+        "knots": np.array([(knot.c, knot.kink) for knot in fold.knots]),
+        "walk": np.array([path.c, path.at_kink, path.swaps, path.pieces]),
+        "active": np.array(path.active, np.int64),
+        "signs": np.array(path.signs),
+        "gram": path.gram[:count],
+        "factor": path.factor[:count, :count],
+        "predictions": fold.predictions,
+        "directions": fold.directions,
+        **_rows("coef", coefs),
+        **_rows("direction", directions),
+    }
+
+
+def _restore(fold: FoldPath, stored: dict[str, np.ndarray]) -> None:
+    path = fold.path
+    c, at_kink, swaps, pieces = stored["walk"]
+    path.c, path.at_kink, path.swaps, path.pieces = float(c), bool(at_kink), int(swaps), int(pieces)
+    path.active, path.signs = stored["active"].tolist(), stored["signs"].tolist()
+    path.gram, path.factor = stored["gram"], np.asfortranarray(stored["factor"])
+    coefs, directions = (_filled(stored, name, path.p) for name in ("coef", "direction"))
+    fold.knots = [
+        Knot(float(c), coef, direction, bool(kink))
+        for (c, kink), coef, direction in zip(stored["knots"], coefs, directions, strict=True)
+    ]
+    fold.c = stored["knots"][:, 0]
+    fold.predictions, fold.directions = stored["predictions"], stored["directions"]
+    fold.active = np.count_nonzero((coefs != 0) | (directions != 0), axis=1)
+
+
+def _rows(name: str, rows: Any) -> dict[str, np.ndarray]:
+    return {f"{name}_data": rows.data, f"{name}_indices": rows.indices, f"{name}_indptr": rows.indptr}
+
+
+def _filled(stored: dict[str, np.ndarray], name: str, p: int) -> np.ndarray:
+    parts = (stored[f"{name}_data"], stored[f"{name}_indices"], stored[f"{name}_indptr"])
+    return scipy.sparse.csr_array(parts, shape=(len(parts[2]) - 1, p)).toarray()
