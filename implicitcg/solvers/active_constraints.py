@@ -13,6 +13,8 @@ from ..base import Status, kink_tolerance, while_loop
 from ..core import Found
 from ..linear import KKTFactor, eliminate, gram, negligible, principal, regular
 
+DOUBTFUL = 1e4  # roundings of a relative pivot below which rows are looked at for dependence
+CLEAR = 1e4  # how many times larger than the slack a multiplier of an interior point is that stays positive
 EXCHANGES = 8  # rounds of the polish after an interior point method; one is enough as a rule
 
 
@@ -62,7 +64,8 @@ def independent(
         return active, C
     diagonal = jnp.diagonal(H)
     pivots = jnp.square(jnp.diagonal(C)) / jnp.where(active & (diagonal > 0), diagonal, 1)
-    dependent = wanted & ~jnp.all(pivots > eps)
+    # the ridge under `C` lifts the pivots of dependent rows; the eigenvalues below have none, and decide
+    dependent = wanted & ~jnp.all(pivots > DOUBTFUL * float(jnp.finfo(z.dtype).eps))
 
     def unfinished(state: tuple) -> Bool[Array, ""]:
         return state[3] & jnp.any(state[0])
@@ -89,7 +92,8 @@ def independent(
 class Polished(NamedTuple):
     """A solution on a set of active constraints, whether it is one, and the set that its signs suggest.
 
-    `strict` says that every active constraint has a positive multiplier: the derivative of the tie rule belongs to it.
+    `strict` says that every active constraint has a positive multiplier, or one of several: the derivative of the tie
+    rule belongs to it.
     """
 
     found: Found
@@ -98,8 +102,14 @@ class Polished(NamedTuple):
     following: Bool[Array, " m"]
 
 
-def polished(problem: Any, factor: KKTFactor, rows: Rows, steps: Int[Array, ""]) -> Polished:
-    """The solution on the active set of `factor`, to rounding; residual and signs are judged."""
+def polished(
+    problem: Any, factor: KKTFactor, rows: Rows, positive: Bool[Array, " m"], steps: Int[Array, ""]
+) -> Polished:
+    """The solution on the active set of `factor`, to rounding; residual and signs are judged.
+
+    `positive` are constraints known to have a positive multiplier. Where multipliers are not unique it may be zero in
+    the one returned; the solution stays on such a constraint when the objective changes, so it stays active.
+    """
     P, q, A, b, G, h = problem.P, problem.q, problem.A, problem.b, problem.G, problem.h
     x, y, z = factor.refined(P, A, G, (-q, b, h))
     z = jnp.where(factor.active, z, 0)
@@ -111,13 +121,14 @@ def polished(problem: Any, factor: KKTFactor, rows: Rows, steps: Int[Array, ""])
     signs = jnp.all(jnp.where(factor.active, z >= -rows.multiplier, slack >= -2 * rows.entering))
     accepted = (jnp.maximum(stationarity, equality) <= kink_tolerance(x.dtype)) & held & signs & factor.space.definite
     strong = z > rows.multiplier
-    following = jnp.where(factor.active, strong, (slack < -rows.entering) & rows.eligible)
+    kept = strong | positive
+    following = jnp.where(factor.active, kept, (slack < -rows.entering) & rows.eligible)
     # multipliers and slacks within rounding of zero are zero: the constraint is on its kink
     slack = jnp.where(slack <= rows.entering, 0, slack)
     v = jnp.where(factor.active, jnp.where(strong, -z, 0), slack)
     status = Status.where(accepted, Status.converged, Status.not_converged)
     found = Found(problem.unknown(x, y, v), status, steps, factor)
-    return Polished(found, accepted, jnp.all(strong | ~factor.active), following)
+    return Polished(found, accepted, jnp.all(kept | ~factor.active), following)
 
 
 def exchanged(problem: Any, x: Array, y: Array, s: Array, z: Array, steps: Int[Array, ""]) -> Polished:
@@ -130,6 +141,7 @@ def exchanged(problem: Any, x: Array, y: Array, s: Array, z: Array, steps: Int[A
     del y
     P, A, G = problem.P, problem.A, problem.G
     m, eps = len(z), float(jnp.finfo(x.dtype).eps)
+    interior_s, interior_z = s, z
     size, square = jnp.trace(P), jnp.sum(G * G)
     added = jnp.where((size > 0) & (square > 0), size, 1) / jnp.where(square > 0, square, 1)
 
@@ -141,7 +153,9 @@ def exchanged(problem: Any, x: Array, y: Array, s: Array, z: Array, steps: Int[A
         active, C = independent(H, active, z, C, space.definite)
         healthy = space.healthy & regular(C, jnp.where(active, jnp.diagonal(H), 1))
         rows = row_tolerances(problem, x, H, lengths)
-        return polished(problem, KKTFactor(space, active, C, added, healthy), rows, steps)
+        # in the middle of all solutions: the multiplier is far larger than the slack, each in units of its rounding
+        positive = interior_z * rows.entering > CLEAR * interior_s * rows.multiplier
+        return polished(problem, KKTFactor(space, active, C, added, healthy), rows, positive, steps)
 
     def unfinished(state: tuple[Polished, Array, Array, Array]) -> Bool[Array, ""]:
         end, following, _, rounds = state

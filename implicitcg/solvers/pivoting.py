@@ -55,8 +55,8 @@ class Pivoting(AbstractSolver):
 
     def _run(self, problem: Any, init: Any) -> Found:
         space = eliminate(problem.P, problem.A)
-        settled, factor, steps, rows = _search(problem, space, init.v, self.max_steps)
-        end = polished(problem, factor, rows, steps)
+        settled, factor, positive, steps, rows = _search(problem, space, init.v, self.max_steps)
+        end = polished(problem, factor, rows, positive, steps)
         left = ~(end.accepted & end.strict & settled)
 
         def rest() -> Found:
@@ -86,8 +86,11 @@ class _State(NamedTuple):
 
 def _search(
     problem: Any, space: Eliminated, guess: Float[Array, " m"], max_steps: int
-) -> tuple[Bool[Array, ""], KKTFactor, Int[Array, ""], Rows]:
-    """The set that reproduces itself: its multipliers are positive and the slacks of all others not negative."""
+) -> tuple[Bool[Array, ""], KKTFactor, Bool[Array, " m"], Int[Array, ""], Rows]:
+    """The set that reproduces itself: its multipliers are positive and the slacks of all others not negative.
+
+    The factor is that of a subset with independent rows; the set itself comes after it.
+    """
     G, h = problem.G, problem.h
     m, dtype = len(h), h.dtype
     none = KKTFactor(space, jnp.zeros(m, bool), jnp.eye(m, dtype=dtype), jnp.zeros((), dtype), space.healthy)
@@ -95,7 +98,7 @@ def _search(
     H, lengths = gram(space, G)
     rows = row_tolerances(problem, x, H, lengths)
     if m == 0:
-        return jnp.asarray(True), none, jnp.ones((), jnp.int32), rows
+        return jnp.asarray(True), none, none.active, jnp.ones((), jnp.int32), rows
     d = h - G @ x
     # a ridge at rounding, so that dependent rows share their multiplier
     ridge = 20 * float(jnp.finfo(dtype).eps)
@@ -125,7 +128,7 @@ def _search(
     settled = jnp.all(state.active == state.last)
     active, C = independent(H, state.last, state.z, state.C, settled)
     healthy = space.healthy & regular(C, jnp.where(active, jnp.diagonal(H), 1))
-    return settled, KKTFactor(space, active, C, none.added, healthy), state.steps, rows
+    return settled, KKTFactor(space, active, C, none.added, healthy), state.last & settled, state.steps, rows
 
 
 def _solve(C: Float[Array, "m m"], rhs: Float[Array, " m"]) -> Float[Array, " m"]:
