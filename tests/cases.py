@@ -25,6 +25,7 @@ class Case:
     theta: Any
     solvers: tuple = ()
     adjoints: tuple = ()
+    biased: tuple = ()
     init: Any = None
     singular: Any = None
 
@@ -73,6 +74,7 @@ every_adjoint = (
     icg.adjoints.GMRES(),
     icg.adjoints.MinimumNorm(),
 )
+biased_adjoints = (icg.adjoints.OneStep(), icg.adjoints.Neumann(3), icg.adjoints.Phantom(3, 0.5))
 general_adjoints = (icg.adjoints.Direct(), icg.adjoints.GMRES(), icg.adjoints.MinimumNorm())
 
 
@@ -125,6 +127,7 @@ CASES = [
             icg.solvers.Polished(icg.solvers.Anderson(tolerance=1e-4)),
         ),
         adjoints=(*general_adjoints, icg.adjoints.Anderson(), icg.adjoints.Measured()),
+        biased=biased_adjoints,
         init={"z": np.zeros(4)},
         singular=lambda t: icg.fixed_point(lambda z, t: {"z": z["z"] + 0.0 * t["U"]}, t),
     ),
@@ -132,6 +135,7 @@ CASES = [
         "root of a smooth system",
         lambda t: icg.root(lambda z, a: jnp.stack([z[0] ** 2 + z[1] - a[0], jnp.exp(z[0]) - z[1] * a[1]]), t),
         jnp.asarray([3.0, 2.0]),
+        solvers=(icg.solvers.NewtonKrylov(), icg.solvers.Broyden()),
         adjoints=general_adjoints,
         init=np.asarray([1.0, 1.0]),
         singular=lambda t: icg.root(lambda z, a: jnp.stack([z[0] + z[1] - a[0], 2 * (z[0] + z[1] - a[0])]), t),

@@ -127,6 +127,36 @@ def test_the_derivative_does_not_depend_on_the_adjoint(case, adjoint):
     assert_close(by_adjoint(case.theta), pull(case.theta, v), 1e-9)  # iterative adjoints stop at eps^(3/4) = 2e-12
 
 
+@pytest.mark.parametrize(
+    ("case", "adjoint"),
+    [(case, adjoint) for case in CASES for adjoint in case.biased],
+    ids=lambda x: x.name if isinstance(x, Case) else type(x).__name__,
+)
+def test_a_biased_adjoint_is_its_part_of_the_series_in_both_modes_and_has_no_second_derivative(
+    case, adjoint, fails_with
+):
+    solution, d = case.solution(case.theta), direction_like(case.theta, seed=11)
+    z, unravel = ravel_pytree(solution.root)
+    linearisation = case.problem(case.theta).linearise(solution.root)
+    J = np.eye(len(z)) - np.stack([ravel_pytree(linearisation.apply(unravel(e)))[0] for e in jnp.eye(len(z))], 1)
+    _, push, _ = compiled(case)
+    rhs = (np.eye(len(z)) - J) @ ravel_pytree(push(case.theta, d))[0]  # `(I - J) dz` for the exact `dz`
+    terms, damping = {"OneStep": (0, 1.0), "Neumann": (3, 1.0), "Phantom": (2, 0.5)}[type(adjoint).__name__]
+    step = damping * J + (1 - damping) * np.eye(len(z))
+    expected = damping * sum(np.linalg.matrix_power(step, i) @ rhs for i in range(terms + 1))
+
+    def value(theta):
+        return case.value(theta, adjoint=adjoint)
+
+    pushed, pull = jax.jit(lambda t: jax.jvp(value, (t,), (d,))[1])(case.theta), jax.vjp(value, case.theta)[1]
+    assert_close(pushed, expected, 1e-12)
+    v = direction_like(pushed, seed=12)
+    assert inner(v, pushed) == pytest.approx(inner(pull(v)[0], d), rel=1e-11, abs=1e-13)
+    fails_with(
+        "asked of a biased adjoint", jax.hessian(lambda s: loss(case, adjoint=adjoint)(moved(case.theta, d, s))), 0.0
+    )
+
+
 @every_case
 def test_float32_stays_float32_and_is_right_to_its_precision(case):
     single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), case.theta)

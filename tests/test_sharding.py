@@ -8,6 +8,7 @@ PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 jax.config.update("jax_enable_x64", True)
+import equinox as eqx
 import implicitcg as icg
 
 mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
@@ -31,6 +32,22 @@ np.testing.assert_allclose(mapped(by_batch), expected, atol=1e-13)
 by_row = jax.device_put(X, NamedSharding(mesh, P("batch", None)))
 gradient = jax.jit(jax.grad(loss))
 np.testing.assert_allclose(gradient(by_row, -2.0), gradient(X, -2.0), atol=1e-13)
+
+# layers: weights on every device, samples spread
+layer = icg.deq.MonotoneDEQ(3, 5, modulus=0.9, tolerance=1e-6, key=jax.random.key(0))  # few steps: devices meet in each
+x = jnp.asarray(rng.standard_normal((16, 3)))
+spread_x = jax.device_put(x, NamedSharding(mesh, P("batch", None)))
+weights, still = eqx.partition(layer, eqx.is_inexact_array)
+
+def mean(weights, x):
+    model = eqx.combine(weights, still)
+    solution = jax.vmap(lambda x: model.solve(x, throw=False))(x)
+    return icg.deq.mean_converged(jnp.sum(jnp.sin(solution.value), 1), solution)
+
+slopes = jax.jit(jax.grad(mean))
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), slopes(weights, spread_x), slopes(weights, x))
+each = jax.shard_map(jax.vmap(lambda x: layer.solve(x, throw=False).value), **spread)(spread_x)
+np.testing.assert_allclose(each, jax.vmap(layer)(x), atol=1e-12)
 
 try:
     jax.shard_map(jax.vmap(lambda t: loss(X, t)), **spread)(
