@@ -17,10 +17,10 @@ from .slots import Sizes, Slots, add, open_slots, tidy
 from .tableau import BLOCK, MANY
 from .working_set import finish, require_quadratic
 
-SHRINK = 0.2  # the penalties fall at most by this factor before the full gradient is looked at again
+SHRINK = 0.05  # the penalties fall at most by this factor before the full gradient is looked at again
 SINGLE = 1300  # up to this many slots one size does
 NEAR = 1e-6  # a correlation this close to its threshold, relative to it, is taken to be on it
-CLOSE = 0.8  # a feature gets a slot when it is predicted to enter above this part of the next penalties
+CLOSE = 0.9  # a feature gets a slot when it is predicted to enter above this part of the next penalties
 
 
 class Progress(NamedTuple):
@@ -154,7 +154,7 @@ def slot_sizes(loss: QuadraticLoss, capacity: int | None = None) -> tuple[Sizes,
 def _sizes(limit: int, room: int, crowd: int, p: int, before: int) -> Sizes:
     rows = room + max(room // 2, 32)
     rows += -rows % BLOCK if rows > MANY else 0
-    return Sizes(limit, min(limit, max(limit // 6, 16), 128), room, crowd, rows, p, before)
+    return Sizes(limit, min(limit, max(limit // 4, 16), 256), room, crowd, rows, p, before)
 
 
 def begin(loss: QuadraticLoss, w: Float[Array, " p"]) -> Progress:

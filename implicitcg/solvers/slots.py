@@ -16,6 +16,7 @@ from .quadratic_loss import QuadraticLoss
 from .tableau import Tableau
 
 BLOCK = 256  # columns multiplied at once
+PIECE = 32  # columns copied at once where `X` itself is multiplied
 
 
 class Sizes(NamedTuple):
@@ -155,6 +156,21 @@ def _crossed(columns: Float[Array, "c n"], others: Float[Array, "k n"], count: I
     return fori_loop(jnp.zeros_like(blocks), blocks, block, jnp.zeros((c, others.shape[0]), columns.dtype))
 
 
+def _crossed_with_all(loss: QuadraticLoss, new: Int[Array, " k"], unit: Float[Array, " k"]) -> Float[Array, "k p"]:
+    """The products of the columns `new`, where their unit is not zero, with all of `X`; the last ones may be zero."""
+    smooth, size = loss.smooth, min(PIECE, new.shape[0])
+
+    def piece(i: Array, every: Array) -> Array:
+        start, zero = jnp.minimum(i * size, new.shape[0] - size), jnp.zeros_like(i)
+        some, units = (lax.dynamic_slice(values, (start,), (size,)) for values in (new, unit))
+        part = smooth.weighted(_copied(loss, some, units).T).T @ smooth.X
+        return lax.dynamic_update_slice(every, part, (start, zero))
+
+    pieces = ((unit > 0).sum().astype(jnp.int32) + size - 1) // size
+    every = jnp.zeros((new.shape[0], loss.unit.shape[0]), unit.dtype)
+    return fori_loop(jnp.zeros_like(pieces), pieces, piece, every)
+
+
 def _swept(gram: Array, active: Array, number: Array, sizes: Sizes) -> Tableau:
     def within(room: int) -> Tableau:
         return Tableau.swept(gram, active, room=room, capacity=sizes.rows)
@@ -179,14 +195,12 @@ def add(loss: QuadraticLoss, slots: Slots, new: Int[Array, " k"], wanted: Bool[A
         inside = jnp.minimum(index, features - 1)
         cross = design.cross_gram(smooth.X, inside, new, smooth.weights(), smooth.fit_intercept)
         cross = cross * units[:, None] * unit[None, :]
+    elif slots.columns is None:
+        cross = jnp.take(_crossed_with_all(loss, new, unit), index, axis=1, mode="clip").T * units[:, None]
     else:
         fresh = _copied(loss, new, unit)
-        weighted = smooth.weighted(fresh.T).T
-        if slots.columns is None:
-            cross = jnp.take(weighted @ smooth.X, index, axis=1, mode="clip").T * units[:, None]
-        else:
-            columns = lax.dynamic_update_slice(slots.columns, fresh, (at, zero))
-            cross = _crossed(columns, weighted, count)
+        columns = lax.dynamic_update_slice(slots.columns, fresh, (at, zero))
+        cross = _crossed(columns, smooth.weighted(fresh.T).T, count)
     if loss.ridge is not None:
         place = at + jnp.arange(new.shape[0], dtype=jnp.int32)
         cross = cross.at[place, jnp.arange(new.shape[0], dtype=jnp.int32)].add(loss.ridge[new] * jnp.square(unit))
