@@ -67,6 +67,10 @@ class AbstractDesign(eqx.Module):
     def to_host(self) -> Any:
         """A NumPy array or a SciPy sparse matrix of concrete numbers, for solvers outside JAX."""
 
+    def combination(self, index: Int[Array, " c"], v: Float[Array, " c"]) -> Float[Array, " n"]:
+        """`X_I v` for different columns; a place that holds `p` or more is empty."""
+        return self.product(jnp.zeros(self.shape[1], v.dtype).at[index].set(v, mode="drop"))
+
     def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"], centred: bool) -> Float[Array, "c c"]:
         """`X_I^T D X_I` with `D = diag(weights)`, the columns centred at their weighted means where `centred`."""
         return dense_gram(self.columns(index), weights, centred)

@@ -64,6 +64,11 @@ class SparseDesign(AbstractDesign):
         """`X w`, by scattered addition: the one product that needs it."""
         return self._scattered(self.data * self._spread(w[self.order]))
 
+    def combination(self, index: Int[Array, " c"], v: Float[Array, " c"]) -> Float[Array, " n"]:
+        """`X_I v` for different columns, by scattered addition of their entries only."""
+        row, owner, value = self._entries(jnp.minimum(index, self.shape[1] - 1), index < self.shape[1])
+        return jnp.zeros(self.shape[0], self.dtype).at[row].add(value * v[owner], mode="drop")
+
     def adjoint_product(self, r: Float[Array, " n"]) -> Float[Array, " p"]:
         """`X^T r`, by sums over the slices."""
         return self._column_sums(self.data, r)
@@ -168,8 +173,13 @@ class SparseDesign(AbstractDesign):
 
     def _column_sums(self, data: Array, r: Array) -> Array:
         extended = jnp.append(r, jnp.zeros((), r.dtype))
-        terms = data * extended.at[self.rows].get(mode="promise_in_bounds")
-        return jnp.concatenate([jnp.sum(part, axis=1) for part in self._cut(terms)])[self.slot]
+        parts = zip(self._cut(data), self._cut(self.rows), strict=True)
+        # a product with ones: unlike a sum along rows it need not add one number after the other
+        sums = [
+            (part * extended.at[rows].get(mode="promise_in_bounds")) @ jnp.ones(rows.shape[1], r.dtype)
+            for part, rows in parts
+        ]
+        return jnp.concatenate(sums)[self.slot]
 
     def _spread(self, values: Array) -> Array:
         """One value a stored column, repeated over its positions."""

@@ -36,6 +36,14 @@ class StandardisedDesign(AbstractDesign):
         scaled = w / self.scale
         return self.X @ scaled - jnp.vdot(self.centre, scaled)
 
+    def combination(self, index: Int[Array, " c"], v: Float[Array, " c"]) -> Float[Array, " n"]:
+        """As `product`, of a few columns."""
+        if not isinstance(self.X, AbstractDesign):
+            return super().combination(index, v)
+        inside = jnp.minimum(index, self.shape[1] - 1)
+        scaled = jnp.where(index < self.shape[1], v / self.scale[inside], 0)
+        return self.X.combination(index, scaled) - jnp.vdot(self.centre[inside], scaled)
+
     def adjoint_product(self, r: Float[Array, " n"]) -> Float[Array, " p"]:
         """`(X^T r - (1^T r) m) / s`."""
         return (r @ self.X - jnp.sum(r) * self.centre) / self.scale

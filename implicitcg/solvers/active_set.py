@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..base import switch, while_loop
 from ..core import AbstractSolver, Found
+from ..linear import AbstractDesign
 from .homotopy import follow, line_from
 from .quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap, violation
 from .slots import Sizes, Slots, add, open_slots, tidy
@@ -270,10 +271,14 @@ def _full(
     """The value, the gradient, and how the gradient changes with the speed of the active variables."""
     smooth = loss.smooth
     moving = loss.unit * slots.scatter(speed, w.shape[0])
-    if slots.columns is None:
-        residual, motion = smooth.residuals(w), smooth.centred(smooth.X @ moving)
-    else:
+    if slots.columns is not None:
         residual, motion = smooth.centred(smooth.y) - slots.w @ slots.columns, speed @ slots.columns
+    elif isinstance(smooth.X, AbstractDesign):
+        units = slots.take(loss.unit)
+        made, moved = (smooth.X.combination(slots.feature, units * v) for v in (slots.w, speed))
+        residual, motion = smooth.centred(smooth.y - made), smooth.centred(moved)
+    else:
+        residual, motion = smooth.residuals(w), smooth.centred(smooth.X @ moving)
     value = jnp.sum(smooth.weighted(jnp.square(residual))) / 2 + jnp.sum(loss.shrunk(w) * w) / 2
     gradient = -(smooth.weighted(residual) @ smooth.X) + loss.shrunk(w)
     change = smooth.weighted(motion) @ smooth.X + loss.shrunk(moving)

@@ -166,7 +166,10 @@ def face_sizes(smooth: AbstractSmooth, rank: int) -> tuple[int, ...]:
     largest = min(working_set_sizes(smooth)[-1], rank)
     if largest <= 256:
         return (largest // 4, largest) if largest == smooth.dimension()[0] >= 128 else (largest,)
-    return (largest // 4, largest) if largest <= SMALL else (largest // 4, 5 * largest // 8, largest)
+    if largest <= SMALL:
+        return largest // 4, largest
+    small = (largest // 16,) if largest >= 4 * SMALL else ()
+    return (*small, largest // 4, 5 * largest // 8, largest)
 
 
 def working_set(smooth: Any, threshold: Array, w: Array, size: int) -> Int[Array, " c"]:
