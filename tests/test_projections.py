@@ -249,3 +249,24 @@ def test_affine_sets_of_batches_have_second_derivatives():
         jax.hessian(lambda A, f=f: jnp.sum(jnp.sin(f(A))))(A) for f in (lambda A: P.affine_set(x, A, b), formula)
     )
     assert np.allclose(ours, expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_goes_through_factorisations_in_single(dtype):
+    x = jnp.asarray([1.0, 2.0], dtype)
+    for p in (P.affine_set(x, jnp.ones((1, 2)), jnp.ones(1)), P.polyhedron(x, G=jnp.eye(2), h=jnp.ones(2))):
+        assert p.dtype == dtype
+        assert np.allclose(np.asarray(p, float).sum(), 1.0 if float(p[0]) == 0 else 2.0, atol=1e-2)
+
+
+def test_an_empty_batch_and_not_a_number_in_a_polyhedron():
+    half = {"G": jnp.eye(2), "h": jnp.ones(2)}
+    assert P.polyhedron(jnp.ones((0, 2)), **half).shape == (0, 2)
+    with pytest.raises(icg.SolveError, match="NaN"):
+        P.polyhedron(jnp.asarray([1.0, jnp.nan]), **half)
+
+
+def test_not_a_number_is_not_thresholded_away():
+    u = jnp.asarray([1.0, jnp.nan, 0.5, 3.0])
+    assert np.isnan(icg.prox.group_l2(u, 1.0, jnp.asarray([0, 0, 1, 1]))).tolist() == [False, True, False, False]
+    assert np.isnan(icg.prox.l2(u, 1.0)).any()

@@ -56,7 +56,7 @@ class GroupL2(AbstractBlocks):
     def prox(self, u: Float[Array, " p"], step: Float[Array, "*p"]) -> Float[Array, " p"]:
         """Soft thresholding of the norms; `step` is the same within a group (see `steps`)."""
         norms, size = self.spread(self.norms(u)), step * self.spread(self.thresholds())
-        shrunk = jnp.where(norms > size, (1 - size / _positive(norms)) * u, 0)
+        shrunk = jnp.where(norms <= size, 0, (1 - size / _positive(norms)) * u)  # NaN stays NaN
         return jnp.where(size == 0, u, shrunk)  # also at 0, where the identity has a derivative
 
     def steps(self, curvature: Float[Array, " p"]) -> Float[Array, " p"]:
@@ -141,7 +141,7 @@ class GroupL2(AbstractBlocks):
 
 
 def _root(squares: Array) -> Array:
-    return jnp.where(squares > 0, jnp.sqrt(_positive(squares)), 0)
+    return jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
 
 
 def _positive(x: Array) -> Array:

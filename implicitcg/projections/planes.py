@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import ArrayLike, Float
@@ -85,8 +86,7 @@ def affine_set(x: Float[ArrayLike, "*batch n"], A: ArrayLike, b: ArrayLike) -> F
     A, b = _rows(A, b, "A", "b", x)
     if len(b) > x.shape[-1]:  # some rows depend on others
         return polyhedron(x, A, b)
-    with translated_errors():
-        return project(AffineSet(A, b), x)
+    return _factorised(AffineSet(A, b), x)
 
 
 def polyhedron(
@@ -118,10 +118,17 @@ def polyhedron(
         Array([1., 1.], dtype=float32)
     """
     x = vectors(x)
-    n = x.shape[-1]
     A, b = _rows(A, b, "A", "b", x)
     G, h = _rows(G, h, "G", "h", x)
-    return x if n == 0 else project(Polyhedron(A, b, G, h), x)
+    return x if x.size == 0 else _factorised(Polyhedron(A, b, G, h), x)
+
+
+def _factorised(convex_set: AffineSet | Polyhedron, x: Array) -> Array:
+    """The projection by matrix factorisations, which half precision does not have: it is taken in single."""
+    at_least = x.dtype if x.dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
+    wide = jax.tree.map(lambda part: part.astype(at_least), convex_set)
+    with translated_errors():
+        return project(wide, x.astype(at_least)).astype(x.dtype)
 
 
 def _normal(a: Any, x: Array) -> Array:
