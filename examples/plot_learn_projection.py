@@ -2,8 +2,8 @@ r"""
 Learn the parameters of a projection from its results
 =====================================================
 
-Somebody divides a budget among five assets, day after day, by a rule that we do not know. We assume that the division is
-the projection of a score on the simplex,
+Somebody divides a budget among five assets, day after day, by a rule that we do not know. We assume that the division
+is the projection of a score on the simplex,
 
 .. math:: x(s) = \arg\min_{x \ge 0,\; 1^\top x = 1} \; \tfrac12 \|x - W s\|^2,
 
