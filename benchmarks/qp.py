@@ -85,20 +85,50 @@ def in_torch(function: Any, data: dict[str, np.ndarray], order: str) -> Method:
     return forward, both, both
 
 
-def methods(data: dict[str, np.ndarray], jaxopt_too: bool) -> dict[str, Method]:
+def moreau_solve(data: dict[str, np.ndarray]) -> Callable[..., Any]:
+    """Moreau's active set method, through its own JAX face."""
+    import moreau
+    import moreau.jax
+
+    n, e, m = data["q"].shape[1], data["b"].shape[1], data["h"].shape[1]
+    solver = moreau.jax.Solver(
+        n=n,
+        m=e + m,
+        P_row_offsets=n * np.arange(n + 1),
+        P_col_indices=np.tile(np.arange(n), n),
+        A_row_offsets=n * np.arange(e + m + 1),
+        A_col_indices=np.tile(np.arange(n), e + m),
+        cones=moreau.Cones(num_zero_cones=e, num_nonneg_cones=m),
+        settings=moreau.Settings(solver="active_set", device="cpu"),
+    )
+
+    def solve(P: Any, q: Any, A: Any, b: Any, G: Any, h: Any) -> Any:
+        return solver.solve(P.ravel(), jnp.concatenate([A, G]).ravel(), q, jnp.concatenate([b, h])).x
+
+    return solve
+
+
+def methods(data: dict[str, np.ndarray]) -> dict[str, Method]:
+    """Every method that is installed; those known to be slow at the smaller sizes only."""
+    entries = data["q"].size
     rows = {"icg": in_jax(lambda P, q, A, b, G, h: icg.solve(icg.qp(P, q, A, b, G, h), throw=False).value, data)}
     try:
-        import qpax
-
-        rows["qpax"] = in_jax(qpax.solve_qp_primal, data)
+        rows["moreau"] = in_jax(moreau_solve(data), data)
     except ImportError:
-        print("qpax is not installed: skipped")
-    try:
-        from qpth.qp import QPFunction
+        print("moreau is not installed: skipped")
+    if entries <= 7000:
+        try:
+            import qpax
 
-        rows["qpth"] = in_torch(QPFunction(verbose=-1, check_Q_spd=False), data, "PqGhAb")
-    except ImportError:
-        print("qpth is not installed: skipped")
+            rows["qpax"] = in_jax(qpax.solve_qp_primal, data)
+        except ImportError:
+            print("qpax is not installed: skipped")
+        try:
+            from qpth.qp import QPFunction
+
+            rows["qpth"] = in_torch(QPFunction(verbose=-1, check_Q_spd=False), data, "PqGhAb")
+        except ImportError:
+            print("qpth is not installed: skipped")
     try:
         from proxsuite.torch.qplayer import QPFunction as QPLayer
 
@@ -106,7 +136,7 @@ def methods(data: dict[str, np.ndarray], jaxopt_too: bool) -> dict[str, Method]:
         rows["ProxQP"] = in_torch(lambda P, q, A, b, G, h: layer(P, q, A, b, G, h * 0 - 1e20, h), data, "PqAbGh")
     except ImportError:
         print("proxsuite is not installed: skipped")
-    if jaxopt_too:
+    if entries <= 2000:
         try:
             from jaxopt import OSQP
 
@@ -157,7 +187,7 @@ def main(arguments: list[str]) -> int:
     print("|---|---|---|---|---|---|---|")
     for n, batch in sizes:
         data = programs(n, batch)
-        rows = methods(data, jaxopt_too=n * batch <= 2000)
+        rows = methods(data)
         found, right = medians(rows, 5 if n * batch < 5000 else 3), exact(data)
         for name, (forward, both) in found.items():
             error = np.abs(rows[name][2]() - right).max() / np.abs(right).max()

@@ -28,6 +28,7 @@ from .nonsmooth import JacobianSet as JacobianSet
 from .nonsmooth import KinkReport as KinkReport
 from .nonsmooth import conservative_jacobian as conservative_jacobian
 from .nonsmooth import kinks as kinks
+from .problems import QuadraticLayer as QuadraticLayer
 from .problems import affine_equilibrium as affine_equilibrium
 from .problems import composite as composite
 from .problems import conic as conic

@@ -19,6 +19,7 @@ from .nonconvex import mcp_regression as mcp_regression
 from .nonconvex import scad_regression as scad_regression
 from .path import Path as Path
 from .path import path as path
+from .quadratic_layer import QuadraticLayer as QuadraticLayer
 from .quadratic_program import QP as QP
 from .quadratic_program import qp as qp
 from .support_vectors import svm as svm
