@@ -68,7 +68,7 @@ class AbstractAffineLayer(eqx.Module):
         """The equilibrium as a `Solution`; see `icg.deq.DEQ.solve`, also for `throw=False`."""
         x = jnp.asarray(x)
         good = finite(x)
-        problem = self.problem(x if throw else without_bad_numbers(x, good))
+        problem = self.problem(x if throw else without_bad_numbers(x))
         solver, adjoint = self.methods()
         solver = solver if self.solver is None else self.solver
         adjoint = adjoint if self.adjoint is None else self.adjoint

@@ -119,7 +119,7 @@ class DEQ(eqx.Module):
         inputs = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, float) else leaf, inputs)
         good = finite(inputs)
         if not throw:
-            inputs = without_bad_numbers(inputs, good)
+            inputs = without_bad_numbers(inputs)
         solver = Measured(self.tolerance) if self.solver is None else self.solver
         solver = Polished(solver) if self.polish else solver
         adjoint = MeasuredAdjoint(None if self.polish else self.tolerance) if self.adjoint is None else self.adjoint

@@ -33,9 +33,12 @@ def finite(tree: Any) -> Bool[Array, ""]:
     return jnp.all(jnp.stack(leaves)) if leaves else jnp.asarray(True)
 
 
-def without_bad_numbers(tree: Any, good: Array) -> Any:
-    """`tree`, with zeros for all of it unless `good`: its gradient is then zero and not NaN."""
-    return jax.tree.map(lambda leaf: jnp.where(good, leaf, 0) if eqx.is_inexact_array(leaf) else leaf, tree)
+def without_bad_numbers(tree: Any) -> Any:
+    """`tree`, with zeros for every array that is not finite: its gradient is then zero and not NaN.
+
+    Each array is judged for itself, so that one which a batch shares, as weights among the inputs, stays shared.
+    """
+    return jax.tree.map(lambda leaf: jnp.where(finite(leaf), leaf, 0) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
 def judged(solution: Solution, like: Any, good: Array) -> Solution:
