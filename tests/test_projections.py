@@ -270,3 +270,14 @@ def test_not_a_number_is_not_thresholded_away():
     u = jnp.asarray([1.0, jnp.nan, 0.5, 3.0])
     assert np.isnan(icg.prox.group_l2(u, 1.0, jnp.asarray([0, 0, 1, 1]))).tolist() == [False, True, False, False]
     assert np.isnan(icg.prox.l2(u, 1.0)).any()
+
+
+def test_half_precision_matrices():
+    S = jnp.asarray([[1.0, 2.0], [2.0, -2.0]], jnp.float16)
+    for f in (P.psd_cone, P.birkhoff, lambda S: icg.prox.nuclear_norm(S, 0.5)):
+        assert f(S).dtype == jnp.float16
+        assert np.allclose(f(S), f(S.astype(jnp.float32)), atol=2e-3)  # two units of half precision
+
+
+def test_not_a_number_ends_the_search_for_a_derivative():
+    assert np.isnan(jax.jacrev(P.birkhoff)(jnp.full((2, 2), jnp.nan))).any()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -56,6 +57,14 @@ def matrices(M: Any) -> Array:
     if M.ndim < 2:
         raise ValueError(f"M has shape {M.shape}; a matrix, or a batch of matrices, is needed.")
     return M
+
+
+def in_single(function: Callable[[Any, Array], Array], parameters: Any, x: Array) -> Array:
+    """`function(parameters, x)` for functions with matrix factorisations, which half precision does not have."""
+    if x.dtype.itemsize >= 4:
+        return function(parameters, x)
+    wide = jax.tree.map(lambda part: jnp.asarray(part, jnp.float32), parameters)
+    return function(wide, x.astype(jnp.float32)).astype(x.dtype)
 
 
 def like(value: Any, name: str, x: Array) -> Array:

@@ -12,7 +12,7 @@ from jaxtyping import ArrayLike, Float
 from ..base.checks import floating
 from ..nonsmooth import psd_part
 from ..penalties.cones import Exponential, Power, SecondOrder
-from ..penalties.domain import require, vectors
+from ..penalties.domain import in_single, require, vectors
 from .project import project
 
 
@@ -62,7 +62,7 @@ def psd_cone(S: Float[ArrayLike, "*batch n n"]) -> Float[Array, "*batch n n"]:
     S = require(
         S, symmetric, "S is not symmetric; the cone holds symmetric matrices. Pass (S + S.T) / 2 if that is meant."
     )
-    return _semidefinite(S)
+    return in_single(lambda _, S: _semidefinite(S), (), S)
 
 
 def exponential_cone(x: Float[ArrayLike, "*batch 3"]) -> Float[Array, "*batch 3"]:

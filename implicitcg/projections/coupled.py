@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import ArrayLike, Float
 
-from ..penalties.domain import like, matrices, require
+from ..penalties.domain import in_single, like, matrices, require
 from ..penalties.sets import Birkhoff, Transport
 from .project import project
 
@@ -44,7 +44,7 @@ def transport(
         "each by its total.",
         columns,
     )
-    return project(Transport(rows, columns), M)
+    return in_single(project, Transport(rows, columns), M)
 
 
 def birkhoff(M: Float[ArrayLike, "*batch n n"]) -> Float[Array, "*batch n n"]:
@@ -68,7 +68,7 @@ def birkhoff(M: Float[ArrayLike, "*batch n n"]) -> Float[Array, "*batch n n"]:
     M = matrices(M)
     if M.shape[-1] != M.shape[-2]:
         raise ValueError(f"M has shape {M.shape}; doubly stochastic matrices are square.")
-    return project(Birkhoff(), M)
+    return in_single(project, Birkhoff(), M)
 
 
 def _sums(sums: Array, name: str, M: Array, axis: int) -> Array:

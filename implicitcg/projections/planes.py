@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import ArrayLike, Float
 
 from ..base.errors import translated_errors
-from ..penalties.domain import like, one_each, require, vectors
+from ..penalties.domain import in_single, like, one_each, require, vectors
 from ..penalties.sets import AffineSet, Halfspace, Hyperplane
 from ..problems.polyhedron import Polyhedron
 from .project import project
@@ -124,11 +123,8 @@ def polyhedron(
 
 
 def _factorised(convex_set: AffineSet | Polyhedron, x: Array) -> Array:
-    """The projection by matrix factorisations, which half precision does not have: it is taken in single."""
-    at_least = x.dtype if x.dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
-    wide = jax.tree.map(lambda part: part.astype(at_least), convex_set)
     with translated_errors():
-        return project(wide, x.astype(at_least)).astype(x.dtype)
+        return in_single(project, convex_set, x)
 
 
 def _normal(a: Any, x: Array) -> Array:

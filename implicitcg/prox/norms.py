@@ -8,7 +8,7 @@ from jaxtyping import ArrayLike, Float, Int
 
 from ..base.labels import groups as group_labels
 from ..penalties import GroupL2
-from ..penalties.domain import like, matrices, vectors
+from ..penalties.domain import in_single, like, matrices, vectors
 from ..penalties.norms import L2, LInf, NuclearNorm
 from .strength import evaluate, nonnegative, with_strength
 
@@ -115,4 +115,4 @@ def nuclear_norm(M: Float[ArrayLike, "*batch m n"], t: Float[ArrayLike, "*batch"
     Source: Cai, Candès, Shen 2010.
     """
     M, t = with_strength(matrices(M), t, axes=2)
-    return evaluate(NuclearNorm(t), M)
+    return in_single(evaluate, NuclearNorm(t), M)

@@ -185,11 +185,11 @@ def _joined(weight: Array, slack: Array) -> Array:
     weight = jnp.where(empty & first, 1, weight)
 
     def apart(state: tuple) -> Array:
-        _, _, rows, columns = state
-        return ~(jnp.all(rows) & jnp.all(columns))
+        _, _, rows, columns, rounds = state
+        return ~(jnp.all(rows) & jnp.all(columns)) & (rounds < 2 * (m + n))  # never more, but for NaN
 
     def join(state: tuple) -> tuple:
-        weight, slack, rows, columns = state
+        weight, slack, rows, columns, rounds = state
         linked = weight > 0
         more_rows = rows | jnp.any(linked & columns[None, :], 1)
         more_columns = columns | jnp.any(linked & more_rows[:, None], 0)
@@ -199,9 +199,9 @@ def _joined(weight: Array, slack: Array) -> Array:
         bridge = (jnp.arange(m * n) == jnp.argmin(between)).reshape(m, n) & ~grown
         shift = jnp.where(grown, 0, jnp.min(between))
         slack = jnp.where(inward, slack - shift, jnp.where(outward, slack + shift, slack))
-        return jnp.where(bridge, 1, weight), slack, more_rows, more_columns
+        return jnp.where(bridge, 1, weight), slack, more_rows, more_columns, rounds + 1
 
-    start = (weight, slack, jnp.zeros(m, bool), jnp.arange(n) == 0)
+    start = (weight, slack, jnp.zeros(m, bool), jnp.arange(n) == 0, jnp.zeros((), jnp.int32))
     return while_loop(apart, join, start)[0]
 
 
