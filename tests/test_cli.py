@@ -290,3 +290,26 @@ def test_help_shows_an_example_and_version_the_version(capsys):
     assert main([]) == 2
     run = subprocess.run([sys.executable, "-m", "implicitcg", "--version"], capture_output=True, text=True, check=True)
     assert run.stdout == f"implicitcg {document.installed('implicitcg')}\n" and run.stderr == ""
+
+
+def test_a_classifier_is_tuned_and_its_file_predicts_probabilities(tmp_path, capsys):
+    X, y = sample()
+    label = (y > np.median(y)).astype(float)
+    table = write(tmp_path / "patients.csv", X, label, target="ill")
+    out = tmp_path / "model.json"
+    arguments = ["tune", table, "--target", "ill", "--model", "sparse_logistic", "--cv", "3", "--out", str(out)]
+    assert main(arguments) == 0
+    assert "alpha" in capsys.readouterr().out
+    stored = json.loads(out.read_text())
+    assert stored["hyperparameters"] == {"alpha": stored["alpha"]} and stored["scikit_learn"] is None
+    assert stored["certificate"]["verdict"] == "certified" and stored["versions"]["jax"]
+    assert main(["predict", str(out), table]) == 0
+    lines = capsys.readouterr().out.split()
+    chance = np.array(lines[1:], float)
+    assert lines[0] == "ill" and np.all((chance > 0) & (chance < 1))
+    assert np.mean((chance > 0.5) == (label > 0)) > 0.7
+    numbers = write(tmp_path / "b.csv", X, y)
+    wrong = ["tune", numbers, "--target", "price", "--quiet", "--model"]
+    assert "needs a target of 0 and 1" in fails(capsys, *wrong, "sparse_logistic")
+    assert "has none" in fails(capsys, *wrong, "elastic_net", "--plot", tmp_path / "a.png")
+    assert "double precision" in fails(capsys, *wrong, "linear_svr", "--float32")

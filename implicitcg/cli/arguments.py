@@ -6,6 +6,7 @@ import argparse
 
 from .datasets import BUNDLED
 from .document import installed
+from .models import NAMES
 
 EXAMPLES = """examples:
   implicitcg tune houses.csv --target price --model lasso --cv 5 --plot curve.png --out model.json
@@ -13,8 +14,8 @@ EXAMPLES = """examples:
   implicitcg predict model.json new-houses.csv --out prices.csv
 """
 
-ABOUT_TUNE = f"""Choose the penalty of a LASSO by cross-validation, with derivatives through its solution, and say how
-far the result can be trusted: the slopes of the error on both sides of the optimum, and a certificate.
+ABOUT_TUNE = f"""Choose the penalties of a sparse model by cross-validation, with derivatives through its solution, and
+say how far the result can be trusted: the slopes of the error on both sides of the optimum, and a certificate.
 
 Features are centred and scaled to unit variance over all rows.
 
@@ -52,7 +53,7 @@ def _tune(commands: argparse._SubParsersAction) -> None:
     data.add_argument("--target", metavar="COLUMN", help="the column to predict")
     data.add_argument("--drop", metavar="COLUMN", action="append", default=[], help="leave a column out (repeatable)")
     model = tune.add_argument_group("model")
-    model.add_argument("--model", metavar="NAME", default="lasso", help="lasso (the default)")
+    model.add_argument("--model", metavar="NAME", default="lasso", help=f"{', '.join(NAMES)} (default lasso)")
     model.add_argument(
         "--polynomial", metavar="DEGREE", type=_at_least(1), default=1, help="products of up to DEGREE features"
     )

@@ -16,8 +16,9 @@ from .arguments import parser
 from .datasets import Data, bundled, check_for_fit, from_csv
 from .features import learn_recipe
 from .files import check_outputs, write_all
-from .fit import folds, model_named, tuned
+from .fit import LASSO, folds, tuned
 from .mistakes import Mistake
+from .models import check_model, tuned_by_estimator
 from .peer import lasso_cv
 from .picture import check_picture, draw
 from .predict import run as run_predict
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_tune(arguments: argparse.Namespace) -> int:
     """`implicitcg tune`: read, check, search, compare, draw, write, and only then report."""
-    model = model_named(arguments.model)
+    check_model(arguments.model, plot=bool(arguments.plot), float32=arguments.float32)
     outputs = [name for name in (arguments.plot, arguments.out) if name]
     check_outputs(outputs, [arguments.csv] if arguments.csv else [])
     if arguments.plot:
@@ -71,11 +72,15 @@ def run_tune(arguments: argparse.Namespace) -> int:
         _announce(errors, data, title, arguments)
     splits = folds(len(y), arguments.cv, arguments.seed)
     # an application may choose the precision; the context leaves JAX's configuration as it was
+    progress, lasso = chatty and errors.is_terminal, arguments.model == "lasso"
     with jax.enable_x64(not arguments.float32):
-        fit = tuned(model, X, y, splits, progress=chatty and errors.is_terminal)
+        if lasso:
+            fit = tuned(LASSO, X, y, splits, progress=progress)
+        else:
+            fit = tuned_by_estimator(arguments.model, X, y, splits, seed=arguments.seed, progress=progress)
     if not fit.search.converged:
         _tell(errors, f"warning: {fit.search.reason}")
-    peer = lasso_cv(X, y, splits) if arguments.compare else None
+    peer = lasso_cv(X, y, splits) if arguments.compare and lasso else None
     stored = document.document(
         data, arguments.model, recipe, fit, peer, folds=arguments.cv, seed=arguments.seed, dtype=np.dtype(dtype).name
     )

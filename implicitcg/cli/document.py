@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from .datasets import Data
 from .features import Recipe
@@ -35,6 +36,7 @@ def document(
         "model": model,
         "dtype": dtype,
         "alpha": fit.alpha,
+        "hyperparameters": fit.hyperparameters,
         "intercept": fit.intercept,
         "coefficients": fit.coef.tolist(),
         "support": [recipe.terms[j] for j in fit.support],
@@ -82,9 +84,10 @@ def installed(name: str) -> str:
 
 
 def predict(stored: dict[str, Any], X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`intercept + design(X) coef` for rows whose columns are the recipe's inputs."""
+    """`intercept + design(X) coef` for rows whose columns are the recipe's inputs; for classes the probability of 1."""
     recipe = Recipe.from_json(stored["features"])
-    return float(stored["intercept"]) + recipe.apply(X) @ np.asarray(stored["coefficients"], float)
+    score = float(stored["intercept"]) + recipe.apply(X) @ np.asarray(stored["coefficients"], float)
+    return expit(score) if stored["model"] == "sparse_logistic" else score
 
 
 def read_document(path: str) -> dict[str, Any]:

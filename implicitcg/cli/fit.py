@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ..core import Certificate, certify, solve
 from ..problems import lasso
 from ..tuning import CrossValidation, Outcome, TuneResult, tune
-from .mistakes import Mistake, closest
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 Model = Callable[[Any, Any, Any], Any]
@@ -24,14 +23,15 @@ def _lasso(X: Any, y: Any, log_alpha: Any) -> Any:
     return lasso(X, y, jnp.exp(log_alpha), fit_intercept=True)
 
 
-MODELS: dict[str, Model] = {"lasso": _lasso}
+LASSO: Model = _lasso
 
 
 @dataclass(frozen=True)
 class Fit:
     """A tuned model on the design matrix: the search, the coefficients on all rows and their certificate.
 
-    `seconds` is what the solve on all rows and the certificate took, most of it compilation.
+    `seconds` is what the solve on all rows and the certificate took, most of it compilation. `alpha` is NaN where there
+    is one for each feature; `hyperparameters` has all of them by name.
     """
 
     search: TuneResult
@@ -40,19 +40,13 @@ class Fit:
     intercept: float
     certificate: Certificate
     seconds: float
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def support(self) -> NDArray[np.intp]:
         """The indices of the coefficients that are not zero, the largest first."""
         order = np.argsort(-np.abs(self.coef), kind="stable")
         return order[: np.count_nonzero(self.coef)]
-
-
-def model_named(name: str) -> Model:
-    """The model `name`, or a `Mistake` that lists those there are."""
-    if name not in MODELS:
-        raise Mistake(f"There is no model {name!r}.{closest(name, MODELS)} Models: {', '.join(MODELS)}.")
-    return MODELS[name]
 
 
 def folds(n: int, count: int, seed: int) -> list[Split]:
@@ -92,4 +86,5 @@ def tuned(model: Model, X: NDArray, y: NDArray, splits: list[Split], *, progress
     coef = np.asarray(solution.value.coef, np.float64)
     certificate = certify(problem, solution)
     seconds = time.perf_counter() - begin
-    return Fit(search, float(np.exp(search.theta)), coef, float(solution.value.intercept), certificate, seconds)
+    alpha = float(np.exp(search.theta))
+    return Fit(search, alpha, coef, float(solution.value.intercept), certificate, seconds, {"alpha": alpha})

@@ -26,7 +26,7 @@ def table(recipe: Recipe, fit: Fit, peer: Peer | None) -> Table:
     search, terms = fit.search, len(recipe.factors)
     left, right = slopes(fit)
     ours = {
-        "alpha": f"{fit.alpha:.8g}",
+        **{name: shown(value) for name, value in fit.hyperparameters.items()},
         "CV error": f"{search.value:.8g}",
         "standard error": f"{search.standard_error:.4g}",
         "slope to the left": signed(left, search.value),
@@ -60,6 +60,13 @@ def table(recipe: Recipe, fit: Fit, peer: Peer | None) -> Table:
     return grid
 
 
+def shown(value: float | list[float]) -> str:
+    """A number, or how many and from where to where."""
+    if isinstance(value, list):
+        return f"{len(value)} from {min(value):.3g} to {max(value):.3g}"
+    return f"{value:.8g}"
+
+
 def slopes(fit: Fit) -> tuple[float, float]:
     """The derivative of the CV error by log(alpha), from the left and from the right."""
     nan = float("nan")
@@ -84,10 +91,11 @@ def sentences(data: Data, fit: Fit, peer: Peer | None, folds: int) -> list[tuple
     search = fit.search
     told = [
         ("minimum", f"{search.reason} Scope: {search.scope}."),
-        ("slopes", "change of the CV error (mean squared error over the folds) per unit of log(alpha)."),
         ("certificate", f"{fit.certificate.verdict}: {fit.certificate.reason}"),
         *(("note", note) for note in search.notes),
     ]
+    if search.one_sided_slopes is not None:
+        told.insert(1, ("slopes", "change of the CV error (mean loss over the folds) per unit of log(alpha)."))
     if peer is not None:
         told.append(
             (
