@@ -180,6 +180,20 @@ def test_dependent_constraints_keep_the_value_and_refuse_the_derivative_by_name(
         jax.jacfwd(twice)(q)
 
 
+def test_a_large_sparse_program_with_a_row_of_zeros_keeps_its_value_and_refuses_its_derivative():
+    n = 300  # large enough for the sparse system, which an equality 0 = 0 makes exactly singular
+    A = scipy.sparse.vstack([scipy.sparse.csr_array((1, n)), -scipy.sparse.eye_array(n)]).tocsr()
+    q = jnp.sin(jnp.arange(1.0, n + 1))
+
+    def value(q):
+        cone = cones.Product(cones.Zero(1), cones.Nonnegative(n))
+        return icg.solve(icg.conic(scipy.sparse.eye_array(n), q, A, jnp.zeros(n + 1), cone)).value
+
+    np.testing.assert_allclose(value(q), jnp.maximum(-q, 0), atol=1e-9)
+    with pytest.raises(icg.SolveError, match="singular"):
+        jax.jvp(value, (q,), (q,))
+
+
 def test_a_solution_that_is_not_unique_is_refused_by_name():
     with pytest.raises(icg.SolveError, match="not unique"):  # any x in [0, 1]
         icg.solve(

@@ -124,7 +124,9 @@ class AbstractConicLibrary(AbstractSolver):
             relative = found.residual / (1 + size + np.linalg.norm(found.v))
             if relative <= 1e-10:
                 break
-        verdict = CONVERGED if relative <= max(1e-7, 100 * tolerance) else NOT_CONVERGED
+        # where Newton's method fails, the library's own point is good to its tolerance; a looser one is the user's wish
+        enough = 1e-7 if self.tolerance is None else max(1e-7, 100 * tolerance)
+        verdict = CONVERGED if relative <= enough else NOT_CONVERGED
         if verdict == CONVERGED and not found.unique:
             verdict = NOT_UNIQUE
         return found.x, snapped(where, found.v), verdict, iterations

@@ -10,12 +10,15 @@ import scipy.sparse.linalg
 
 from .cone_faces import Face, selector
 
+SOFTENED = 1e-10  # what is added to the diagonal, scaled to entries of at most one, where it is exactly singular
+
 
 class SparseSystem:
     """`P dx + A^T T^T y = r`, `T A dx - h y = T t`: hard rows of `T` with `h = 0`, soft ones with `h = d / (1 - d)`.
 
     `dy = T^T y`. The soft part of a second-order cone is all its rows, with `y` orthogonal to the ray and the normal.
-    Solved by SuperLU; `healthy` tells whether it is regular to working precision.
+    Solved by SuperLU; `healthy` tells whether it is regular to working precision. Where it is not, `solve` gives about
+    the answer of least norm, which serves Newton's method and no derivative.
     """
 
     def __init__(self, P: Any, A: Any, face: Face):
@@ -63,7 +66,9 @@ class SparseSystem:
             sparse = K.nnz <= 20 * total
             order = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.1} if sparse else {}
             self.lu = scipy.sparse.linalg.splu(K, **order)
-        except RuntimeError:  # exactly singular
+        except RuntimeError:  # exactly singular, as with dependent rows: these then share their multiplier
+            soft = np.where(np.arange(total) < n, SOFTENED, -SOFTENED)
+            self.lu = scipy.sparse.linalg.splu(K + scipy.sparse.diags_array(soft, format="csc"))
             self.healthy, self.condition = False, 0.0
             return
         v = np.cos(1.0 + np.arange(total))
