@@ -18,7 +18,7 @@ from ..linear import AbstractSquareMap, CircularMap, DenseMap, circular_spectrum
 from ..penalties import AbstractActivation, ReLU
 from ..problems import AffineEquilibrium, affine_equilibrium
 from ..solvers import Measured, PeacemanRachford, Polished
-from .samples import cast, finite, judged, without_bad_numbers, working_dtype
+from .samples import backward_tolerance, cast, finite, judged, without_bad_numbers, working_dtype
 
 
 class AbstractAffineLayer(eqx.Module):
@@ -97,7 +97,7 @@ class MonotoneDEQ(AbstractAffineLayer):
         tolerance: bounds `||z - s(W z + U x + b)|| / max(1, ||z||)`, and the backward's relative residual; by default
             `100 eps` for the first and `eps^{3/4}` for the second.
         polish: end with a Newton step on the pattern found, which takes the residual to rounding; the backward solve is
-            then as tight as by default, whatever `tolerance` is.
+            then at least as tight as by default.
         solver, adjoint: Peaceman-Rachford splitting by default.
         dtype: of the weights; half precision is solved in float32.
         key: for the initial weights, uniform in `+- 1/sqrt(fan in)`.
@@ -170,7 +170,7 @@ class MonotoneDEQ(AbstractAffineLayer):
 
     def methods(self) -> tuple[AbstractSolver, AbstractAdjoint]:
         """Peaceman-Rachford splitting, for the backward only where the activation acts entry by entry."""
-        tolerance = None if self.polish else self.tolerance
+        tolerance = backward_tolerance(self.tolerance, self.polish, self._dtype() or self.b.dtype)
         adjoint = SplittingAdjoint(tolerance) if self.activation.separable else MeasuredAdjoint(tolerance)
         return PeacemanRachford(self.tolerance), adjoint
 
@@ -235,7 +235,8 @@ class ContractiveDEQ(AbstractAffineLayer):
 
     def methods(self) -> tuple[AbstractSolver, AbstractAdjoint]:
         """The cheapest iteration that the measured rate allows, for both."""
-        return Measured(self.tolerance), MeasuredAdjoint(None if self.polish else self.tolerance)
+        tolerance = backward_tolerance(self.tolerance, self.polish, self._dtype() or self.b.dtype)
+        return Measured(self.tolerance), MeasuredAdjoint(tolerance)
 
 
 def _uniform(key: Array, fan_in: int, out: int, image: Any, kernel: int, dtype: Any) -> Array:

@@ -14,7 +14,7 @@ from ..core import AbstractAdjoint, AbstractSolver, Solution, solve
 from ..core.equilibrium_adjoints import Measured as MeasuredAdjoint
 from ..problems import FixedPoint, fixed_point
 from ..solvers import Measured, Polished
-from .samples import cast, finite, judged, without_bad_numbers, working_dtype
+from .samples import backward_tolerance, cast, finite, judged, without_bad_numbers, working_dtype
 
 
 class DEQ(eqx.Module):
@@ -33,7 +33,7 @@ class DEQ(eqx.Module):
             default `100 eps` for the first and `eps^{3/4}` for the second.
         solver, adjoint: how both are solved; by the measured contraction rate by default.
         polish: end with a Newton step on the pattern found, which takes the residual to rounding; the backward solve is
-            then as tight as by default, whatever `tolerance` is.
+            then at least as tight as by default.
         dtype: solve in this dtype, to which parameters and inputs are converted. By default that of the state, and
             float32 where the state is of half precision, whose rounding is coarser than any useful tolerance. The
             result has the dtype of the state.
@@ -122,7 +122,9 @@ class DEQ(eqx.Module):
             inputs = without_bad_numbers(inputs)
         solver = Measured(self.tolerance) if self.solver is None else self.solver
         solver = Polished(solver) if self.polish else solver
-        adjoint = MeasuredAdjoint(None if self.polish else self.tolerance) if self.adjoint is None else self.adjoint
+        dtype = self.shapes[0].dtype if self.dtype is None else self.dtype
+        tolerance = backward_tolerance(self.tolerance, self.polish, dtype)
+        adjoint = MeasuredAdjoint(tolerance) if self.adjoint is None else self.adjoint
         problem = self.problem(*inputs, key=key)
         solution = solve(problem, solver, self.start(init), adjoint=adjoint, throw=throw)
         return judged(solution, self.zeros(), good)

@@ -27,6 +27,11 @@ def working_dtype(dtypes: list[Any]) -> Any:
     return jnp.dtype(jnp.float32) if short else None
 
 
+def backward_tolerance(tolerance: float | None, polish: bool, dtype: Any) -> float | None:
+    """That of the backward solve: as forward, and after a polish no looser than the default."""
+    return min(tolerance, float(jnp.finfo(dtype).eps) ** 0.75) if polish and tolerance is not None else tolerance
+
+
 def finite(tree: Any) -> Bool[Array, ""]:
     """Whether every floating entry is finite."""
     leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)]

@@ -11,7 +11,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_solve
 
-from ..base import Status, fori_loop
+from ..base import Status, while_loop
 from ..core import AbstractSolver, Found, Linearisation
 from ..linear.iteration import Evaluated, norm
 from ..linear.krylov import gmres
@@ -50,12 +50,18 @@ class Polished(AbstractSolver):
         rough = inner.run(problem, init)
         posed = equation(problem, rough.z, None)
 
-        def step(_: Any, at: Evaluated) -> Evaluated:
+        def unfinished(state: tuple[Array, Array, Evaluated]) -> Array:
+            return state[1] & (state[0] < self.steps)
+
+        def step(state: tuple[Array, Array, Evaluated]) -> tuple[Array, Array, Evaluated]:
+            count, _, at = state
             new = posed.evaluate(at.keep + self._direction(problem, posed, at.keep, at.F, rough.memory))
             better = new.size < at.size
-            return jax.tree.map(lambda new, old: jnp.where(better, new, old), new, at)
+            at = jax.tree.map(lambda new, old: jnp.where(better, new, old), new, at)
+            return count + 1, better & (at.size > 0.1 * posed.tolerance * at.scale), at  # 10 eps: rounding is all
 
-        at = fori_loop(0, self.steps, step, posed.evaluate(posed.start))
+        start = (jnp.zeros((), jnp.int32), jnp.asarray(True), posed.evaluate(posed.start))
+        at = while_loop(unfinished, step, start)[2]
         solved = Status.where(at.size <= posed.tolerance * at.scale, Status.converged, rough.status)
         return Found(posed.unravel(at.keep), solved, rough.iterations, rough.memory, rough.gap)
 
@@ -70,7 +76,7 @@ class Polished(AbstractSolver):
             return jnp.where(regular, lu_solve(factors, -F), jnp.zeros_like(F))
         accuracy = float(jnp.finfo(z.dtype).eps) ** 0.5
         if linearisation.splitting is None:
-            return gmres(matvec, -F, accuracy, 200).x
+            return gmres(matvec, -F, accuracy, 200, 20).x
         W, slope, resolvent, step = linearisation.splitting
         step = default_step(W) if step is None else step
         resolvent = W.resolvent(step) if resolvent is None else resolvent
