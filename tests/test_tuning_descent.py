@@ -8,6 +8,8 @@ import pytest
 
 import implicitcg as icg
 from implicitcg.tuning import Outcome, tune
+from implicitcg.tuning.descent import descend
+from implicitcg.tuning.oracle import Point
 
 module = sys.modules["implicitcg.tuning.tune"]
 
@@ -142,3 +144,15 @@ def test_a_result_prints_what_a_user_needs():
     text = str(tune(lambda t: jnp.abs(t) + 1, 0.5))
     for word in ("theta", "criterion", "stationary_kink", "one-sided slopes", "solves"):
         assert word in text
+
+
+def test_a_point_whose_derivative_was_refused_is_not_stepped_on():
+    def evaluate(theta, near):
+        low = theta[0] < 0.5  # lower there, but without a derivative
+        gradient = np.array([[np.nan, 1.0]]) if low else 2 * (theta - 0.2)[None]
+        return Point(theta, np.array([-1.0 if low else np.sum((theta - 0.2) ** 2)]), gradient, None, True)
+
+    start = evaluate(np.array([1.0, 1.0]), None)
+    box = (np.full(2, -9.0), np.full(2, 9.0))
+    end = descend(evaluate, start, box, 1e-6, lambda: False, lambda point, slope, note: None, 0)
+    assert end.point.theta[0] >= 0.5 and np.isfinite(end.point.gradient).all()

@@ -12,7 +12,7 @@ gradient sampling algorithm for nonsmooth, nonconvex optimization, 2005.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -129,7 +129,9 @@ def descend(
     state = start_of(start, box)
 
     def inside(theta: np.ndarray, near: Point | None) -> Point:
-        return evaluate(np.clip(theta, *box), near)
+        point = evaluate(np.clip(theta, *box), near)
+        # where the derivative was refused there is no way on, however low the value
+        return point if np.isfinite(point.gradient).all() else replace(point, usable=False)
 
     level = 0
     while not finish():
