@@ -143,8 +143,8 @@ print(certificate)
 
 # %%
 # Left, how the residual of one sample falls in the trained monotone layer: splitting must converge, whatever the
-# weights; the plain iteration ``z <- s(W z + U x + b)`` may, and is slower. Right, which units are on for the test digits,
-# sorted by class. On one pattern the layer is affine, so a Newton step there is exact.
+# weights; the plain iteration ``z <- s(W z + U x + b)`` may, and is slower. Right, which units are on for the test
+# digits, sorted by class. On one pattern the layer is affine, so a Newton step there is exact.
 
 W = np.asarray(monotone[0].map().matrix)
 bias = np.asarray(monotone[0].injected(jnp.asarray(X_test[0])))
