@@ -113,3 +113,21 @@ def test_an_elastic_net_may_have_more_active_features_than_samples():
     y = X.sum(axis=1)
     found = jax.jit(lambda: icg.solve(icg.elastic_net(X, y, 0.5, 0.01)))()
     assert found.converged and np.count_nonzero(found.value) > 6
+
+
+def test_more_features_on_their_threshold_than_slots_are_solved():
+    X, y = np.tile(np.eye(40), (1, 4)), np.ones(40)  # 160 enter at once, 40 of them independent; there are 128 slots
+    problem = icg.lasso(X, y, 0.5 / 40)
+    found = icg.solve(problem)
+    np.testing.assert_allclose(X @ found.value, 0.5, atol=1e-12)
+    assert icg.certify(problem, found).verdict == "singular"
+
+
+@pytest.mark.parametrize(
+    ("capacity", "message"), [(0, "capacity is 0"), (2.5, "capacity is 2.5"), (10**6, "needs matrices of 7451 GiB")]
+)
+def test_a_capacity_that_is_no_size_or_does_not_fit_in_memory_raises_with_advice(capacity, message):
+    problem = icg.elastic_net(np.ones((1, 10**6)), np.ones(1), 0.1)
+    for solver in (icg.solvers.ActiveSet, icg.solvers.WorkingSetNewton, icg.solvers.SemismoothNewton):
+        with pytest.raises(ValueError, match=message):
+            icg.solve(problem, solver(capacity=capacity))

@@ -86,6 +86,8 @@ def test_every_question_to_a_design_has_the_answer_of_the_filled_matrix(name):
     for key in expected:
         close(found[key], expected[key])
     close(np.asarray(r) @ DESIGNS[name], r @ filled(name))
+    few = jax.jit(lambda X, v: X.combination(jnp.asarray([6, 2, P, 13]), v))(DESIGNS[name], w[:4])
+    close(few, filled(name)[:, jnp.asarray([6, 2, 13])] @ w[jnp.asarray([0, 1, 3])])  # the place that holds P is empty
 
 
 def test_a_gram_block_of_a_very_sparse_matrix_is_paired_from_its_entries():

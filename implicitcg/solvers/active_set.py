@@ -16,10 +16,11 @@ from .homotopy import follow, line_from
 from .quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap, violation
 from .slots import Sizes, Slots, add, open_slots, tidy
 from .tableau import BLOCK, MANY
-from .working_set import finish, require_quadratic
+from .working_set import finish, require_quadratic, room_for
 
 SHRINK = 0.05  # the penalties fall at most by this factor before the full gradient is looked at again
 SINGLE = 1300  # up to this many slots one size does
+ANYWAY = 0.95  # the penalties fall at least by this factor when no slot is free
 NEAR = 1e-6  # a correlation this close to its threshold, relative to it, is taken to be on it
 CLOSE = 0.9  # a feature gets a slot when it is predicted to enter above this part of the next penalties
 
@@ -89,8 +90,8 @@ class ActiveSet(AbstractSolver):
         tolerance: the duality gap to reach, relative to the objective at zero; `None` means `1e-10` in float64 and
             `50 eps` (6e-6) in float32.
         max_steps: passes over the full gradient.
-        capacity: the most features that may have a slot; `None` means `min(p, 2 n)`, at most 4096. A support that needs
-            more than half of it and does not converge is reported as `over_capacity`.
+        capacity: the most features that may have a slot; `None` means `min(p, n + 256)`, at most 4096. A support that
+            needs more than half of it and does not converge is reported as `over_capacity`.
 
     Source: Osborne, Presnell, Turlach, A new approach to variable selection in least squares problems, 2000; Massias,
         Gramfort, Salmon, Celer: a fast solver for the lasso with dual extrapolation, ICML 2018, for working sets.
@@ -142,7 +143,8 @@ def slot_sizes(loss: QuadraticLoss, capacity: int | None = None) -> tuple[Sizes,
     """The static sizes of slots: the capacity where that is small, else fourths of it before."""
     p, n = loss.threshold.shape[0], loss.smooth.X.shape[0]
     rank = p if loss.ridge is not None else min(n, p)
-    largest = min(p, 4096, max(min(2 * rank, rank + 256), 128)) if capacity is None else min(p, capacity)
+    largest = min(p, max(min(2 * rank, rank + 256), 128))
+    largest = min(largest, 4096) if capacity is None else room_for(capacity, largest, loss.threshold.dtype)
     limits = [largest]
     while limits[0] > SINGLE:
         limits.insert(0, limits[0] // 4)
@@ -218,9 +220,11 @@ def grown(
     entry = entry.astype(progress.w.dtype)
     # the penalties fall until the features expected to enter fill the slots that are free
     lowest = jnp.maximum(SHRINK * progress.strength, target)
-    strength = jnp.clip(entry[-1], lowest, jnp.maximum(progress.strength, target))
-    wanted = entry > CLOSE * strength
     full = (slots.filled > sizes.limit - sizes.chunk) & (not sizes.whole)
+    # with more features on their threshold than slots they must fall nevertheless: what is missed is repaired
+    highest = jnp.where(full, ANYWAY, 1) * progress.strength
+    strength = jnp.clip(entry[-1], lowest, jnp.maximum(highest, target))
+    wanted = entry > CLOSE * strength
     worn = slots.tableau.used > sizes.rows - (sizes.rows - sizes.room) // 2
 
     def change(slots: Slots) -> Slots:

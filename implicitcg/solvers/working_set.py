@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import operator
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -143,16 +146,42 @@ def finish(
     gap = relative_gap(loss, w, gradient, loss.value(w))
     status = Status.where(gap <= tolerance, Status.converged, Status.not_converged)
     if capacity < w.shape[0]:
-        crowded = (status != Status.converged) & (jnp.sum(w != 0) > capacity // 2)
+        crowded = (status != Status.converged) & (jnp.sum(w != 0) >= capacity // 2)
         status = Status.where(crowded, Status.over_capacity, status)
     unpinned = jnp.any(loss.threshold == 0) & ~memory.healthy
     status = Status.where(unpinned, Status.not_unique, status)
     return Found(w, status, iterations, memory, gap)
 
 
+def room_for(capacity: int, p: int, dtype: Any) -> int:
+    """A `capacity` given by the user, at most `p`, if it is one and the matrices of that size fit in memory."""
+    try:
+        size = min(operator.index(capacity), p)
+    except TypeError:
+        size = 0
+    if size < 1:
+        raise ValueError(f"capacity is {capacity!r}; it is the largest number of active features, a positive integer.")
+    gib, memory = size**2 * jnp.dtype(dtype).itemsize / 2**30, _memory() / 2**30
+    if gib > memory:
+        raise ValueError(
+            f"capacity={capacity} needs matrices of {gib:.0f} GiB, and this machine has {memory:.0f} GiB. Lower it, or "
+            "use icg.solvers.ProximalGradient(), which makes none."
+        )
+    return size
+
+
+def _memory() -> float:
+    """The bytes of this machine; infinitely many where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
 def working_set_sizes(smooth: AbstractSmooth, capacity: int | None = None) -> tuple[int, ...]:
     """The static sizes of working set: all features when they are few, else 128, 512, ... up to the capacity."""
-    p = smooth.dimension()[0]
+    p, dtype = smooth.dimension()
+    capacity = None if capacity is None else room_for(capacity, p, dtype)
     if p <= SMALL:
         return (p,)
     n = smooth.X.shape[0] if isinstance(smooth, LeastSquares) else p
