@@ -115,7 +115,13 @@ def shorten_types(app, doctree):
             text.parent.replace(text, nodes.Text(text.replace("jaxlib._jax.", "")))
 
 
+def skip_requests(app, what, name, obj, skip, options):
+    """Leave out `set_fit_request` and its like, which scikit-learn writes, with links into its own manual."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
 def setup(app):
+    app.connect("autodoc-skip-member", skip_requests)
     app.connect("doctree-read", shorten_types)
     app.connect("builder-inited", write_api_pages)
     app.connect("build-finished", copy_mathjax)

@@ -90,14 +90,16 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         random_state: of the points where searches over several hyperparameters begin.
 
     Attributes:
-        coef_, intercept_: the model on all rows.
+        coef_: the coefficients of the model on all rows.
+        intercept_: its constant.
         alpha_: the penalty chosen (and `l1_ratio_`, or `C_` and `epsilon_`).
         n_iter_: inner solves spent; on an exact path, pieces examined.
         history_: the accepted steps of the search, a list of dictionaries.
         tuning_: the whole `icg.tuning` result: `print` it, or `tuning_.plot()`.
         converged_: whether the end of the search is stationary.
         certificate_: the `icg.Certificate` of the model on all rows.
-        n_features_in_, feature_names_in_: as in scikit-learn.
+        n_features_in_: how many columns `X` had.
+        feature_names_in_: their names, if it had names.
     """
 
     def __init__(
