@@ -26,7 +26,8 @@ import optax
 import implicitcg as icg
 from implicitcg import deq
 
-lines = [line for line in Path(__file__).with_name("karate_club.csv").read_text().splitlines() if line[0] != "#"]
+DATA = Path(globals().get("__file__", "plot_deq_karate.py")).with_name("karate_club.csv")  # the manual runs here
+lines = [line for line in DATA.read_text().splitlines() if line[0] != "#"]
 edges = np.array([line.split(",") for line in lines[:-1]], int)
 side = np.array(lines[-1].split(","), int)
 NODES, WIDTH, BOUND = len(side), 8, 0.9

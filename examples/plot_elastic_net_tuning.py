@@ -37,6 +37,7 @@ result = icg.tune(
     {"alpha": 1.0, "l1_ratio": 0.9},
     transforms={"alpha": icg.tuning.Positive(), "l1_ratio": icg.tuning.Free()},
     bounds={"alpha": (1e-3, 30.0), "l1_ratio": (0.05, 1.0)},
+    max_solves=3000,
 )
 print(result)
 
