@@ -148,6 +148,7 @@ SETS = [
         scaled=(1,),
         is_curved=True,
     ),
+    Projection("affine set", P.affine_set, n, (_A, _b), lambda p, A, b: [A @ p == b], scaled=(1,), is_curved=True),
     Projection(
         "polyhedron",
         P.polyhedron,

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from ..core import solve
 from ..penalties.sets import AbstractSet
+from ..penalties.sets.affine import unit_rows
 from .quadratic_program import QP
 
 
@@ -33,17 +34,10 @@ class Polyhedron(AbstractSet):
         return jnp.vectorize(self._one, signature="(n)->(n)")(flat).reshape(x.shape)
 
     def _one(self, x: Array) -> Array:
-        A, b = _scaled_rows(self.A, self.b)
-        G, h = _scaled_rows(self.G, self.h)
+        A, b = unit_rows(self.A, self.b)
+        G, h = unit_rows(self.G, self.h)
         b, h = b - A @ x, h - G @ x
         size = lax.stop_gradient(jnp.max(jnp.abs(jnp.concatenate([b, h])), initial=0.0))
         size = jnp.where(size > 0, size, 1)
         identity, zero = jnp.eye(x.shape[0], dtype=x.dtype), jnp.zeros_like(x)
         return x + size * solve(QP(identity, zero, A, b / size, G, h / size)).value
-
-
-def _scaled_rows(matrix: Array, vector: Array) -> tuple[Array, Array]:
-    """Rows of unit length. The lengths are constants to derivatives: they change the equations, not their solution."""
-    length = lax.stop_gradient(jnp.sqrt(jnp.sum(matrix * matrix, axis=1)))
-    length = jnp.where(length > 0, length, 1)
-    return matrix / length[:, None], vector / length

@@ -224,5 +224,10 @@ def _bounds(x: Array, lower: Any, upper: Any) -> tuple[Array, Array]:
 def _broadcastable(value: Any, name: str, x: Array) -> Array:
     """A parameter that broadcasts to the shape of `x`, in its own shape."""
     value = like(value, name, x)
-    jnp.broadcast_to(value, x.shape)
+    try:
+        fits = np.broadcast_shapes(value.shape, x.shape) == x.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} has shape {value.shape}, which does not broadcast to that of x, {x.shape}.")
     return value

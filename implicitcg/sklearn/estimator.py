@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -292,7 +293,5 @@ def _coordinates(box: Box) -> Coordinates:
 
 def _on_host(result: TuneResult) -> TuneResult:
     """The result without arrays of JAX, which other machines may lack."""
-    import dataclasses
-
     steps = [dataclasses.replace(step, theta=np.asarray(step.theta)) for step in result.history]
     return dataclasses.replace(result, theta=np.asarray(result.theta), history=steps)

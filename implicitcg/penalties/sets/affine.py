@@ -33,10 +33,7 @@ class AffineSet(AbstractSet):
     def project(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         if len(self.b) == 0:
             return x
-        # the lengths are constants to derivatives: they change the equations and not their solutions
-        length = lax.stop_gradient(jnp.sqrt(jnp.sum(self.A * self.A, axis=1)))
-        length = jnp.where(length > 0, length, 1)
-        A, b = self.A / length[:, None], self.b / length
+        A, b = unit_rows(self.A, self.b)
         Q, R = jnp.linalg.qr(A.T)
         independent = jnp.abs(jnp.diagonal(R)) > negligible(len(b), x.dtype)
         R = jnp.where(jnp.diag(~independent), jnp.inf, R)
@@ -49,6 +46,13 @@ class AffineSet(AbstractSet):
     def invalid(self) -> Array:
         """Whether a row of zeros asks for something else than zero."""
         return jnp.any(jnp.all(self.A == 0, axis=1) & (self.b != 0))
+
+
+def unit_rows(matrix: Float[Array, "e n"], vector: Float[Array, " e"]) -> tuple[Array, Array]:
+    """Rows of unit length. The lengths are constants to derivatives: they change the equations, not their solution."""
+    length = lax.stop_gradient(jnp.sqrt(jnp.sum(matrix * matrix, axis=1)))
+    length = jnp.where(length > 0, length, 1)
+    return matrix / length[:, None], vector / length
 
 
 def _misses(x: Array, A: Array, b: Array) -> Array:
