@@ -51,6 +51,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_memory": False,
+    "parallel": 2,
     "min_reported_time": 1,
     "remove_config_comments": True,
     "reset_modules": ("gallery_reset.reset_jax", "matplotlib"),
