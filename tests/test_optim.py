@@ -129,3 +129,19 @@ def test_a_min_min_problem_with_a_constrained_inner_variable_agrees_with_differe
 def test_a_point_that_is_not_critical_inside_is_refused_with_advice():
     with pytest.raises(ValueError, match="inner problem more tightly"):
         icg.optim.ridge_element(tent, 1.0, 0.5)
+
+
+def test_the_ridge_method_traces_once_over_many_kinks_and_mini_batches():
+    traces = []
+
+    def g(x, y, shift):
+        traces.append(1)
+        return -jnp.abs(x - y) + (x - shift) ** 2 / 10
+
+    method = icg.optim.ridge_method(g, inner=lambda x, shift: x)
+    slopes, counts = [], []
+    for x in (4.0, 3.0, -1.0):
+        slopes.append(float(method(x, 1.0)[1]))
+        counts.append(len(traces))
+    np.testing.assert_allclose(slopes, [(x - 1) / 5 for x in (4.0, 3.0, -1.0)], atol=1e-12)
+    assert counts[0] == counts[-1]

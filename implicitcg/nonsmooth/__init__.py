@@ -8,6 +8,7 @@ from .choice import choose_index as choose_index
 from .choice import choose_order as choose_order
 from .choice import choose_simplex as choose_simplex
 from .conservative import conservative_jacobian as conservative_jacobian
+from .conservative import conservative_jacobians as conservative_jacobians
 from .hull import nearest_to_origin as nearest_to_origin
 from .jacobian_set import JacobianSet as JacobianSet
 from .primitives import abs as abs

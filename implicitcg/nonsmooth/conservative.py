@@ -51,16 +51,48 @@ def conservative_jacobian(
 
     Source: Bolte, Pauwels, A mathematical model for automatic differentiation in machine learning, NeurIPS 2020.
     """
-    x = jax.tree_util.tree_map(jnp.asarray, x)
-    if is_traced(x):
-        raise TypeError(
-            "conservative_jacobian needs a concrete point: how many elements there are depends on the values. Call it "
-            "outside jit, vmap and grad; under jit, icg.kinks counts the kinks and with_ties picks one element."
-        )
-    closed = closing.close(fn, (x,), {})
-    problem = Elements(closed, tol)
-    found = _enumerate(problem, max_elements, np.random.default_rng(seed))
-    return _as_set(problem, found, x)
+    return conservative_jacobians(fn, tol=tol, max_elements=max_elements, seed=seed)(x)
+
+
+def conservative_jacobians(
+    fn: Callable[..., Any], *, tol: float = 0.0, max_elements: int = 4096, seed: int = 0
+) -> Callable[..., JacobianSet]:
+    """`conservative_jacobian` at many points of the same shapes: `fn` is traced and compiled once.
+
+    Arguments:
+        fn: a function of one array or tree of arrays, and perhaps further arguments that are not differentiated.
+        tol: see `conservative_jacobian`.
+        max_elements: see `conservative_jacobian`.
+        seed: see `conservative_jacobian`.
+
+    Returns: a function `(x, *data) -> JacobianSet`. What `fn` closes over is read at the first call, as under `jit`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> elements = conservative_jacobians(lambda x, t: jax.nn.relu(x - t))
+    >>> [elements(x, 1.0).vertices.tolist() for x in (0.0, 1.0)]
+    [[0.0], [0.0, 1.0]]
+    """
+    programs: dict[Any, tuple[Elements, list]] = {}
+
+    def at(x: Any, *data: Any) -> JacobianSet:
+        x, data = jax.tree_util.tree_map(jnp.asarray, (x, data))
+        if is_traced((x, data)):
+            raise TypeError(
+                "conservative_jacobian needs a concrete point: how many elements there are depends on the values. Call "
+                "it outside jit, vmap and grad; under jit, icg.kinks counts the kinks and with_ties picks one element."
+            )
+        leaves, structure = jax.tree_util.tree_flatten((x, *data))
+        key = (structure, *[(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in leaves])
+        if key not in programs:
+            closed = closing.close(fn, (x, *data), {})
+            constants = closed.arguments[: closed.closed_over]
+            programs[key] = Elements(closed, tol, len(jax.tree_util.tree_leaves(x))), constants
+        problem, constants = programs[key]
+        problem.move([*constants, *leaves])
+        found = _enumerate(problem, max_elements, np.random.default_rng(seed))
+        return _as_set(problem, found, x)
+
+    return at
 
 
 class _Found(NamedTuple):
@@ -74,11 +106,14 @@ class _Found(NamedTuple):
 class Elements:
     """The compiled parts: what is ambiguous, and the Jacobian for given weights."""
 
-    def __init__(self, closed: closing.Closed, tol: float):
+    def __init__(self, closed: closing.Closed, tol: float, leaves: int | None = None):
+        """`leaves` is how many arguments are differentiated, the first ones; `None` for all."""
         self.tol = tol
-        self.moving = [m and i >= closed.closed_over for i, m in enumerate(closed.moving)]
+        first, last = closed.closed_over, len(closed.arguments) if leaves is None else closed.closed_over + leaves
+        self.moving = [m and first <= i < last for i, m in enumerate(closed.moving)]
         whole = sites.linearise(closed.program, closed.arguments, self.moving, Reading(tol))
-        self.linear, self.arguments, self.known = whole.at(closed.arguments)
+        self.split = whole.split(closed.arguments)
+        self.linear = self.split.rest
         self.rule = selections.given(tol)
         outputs = jax.eval_shape(lambda *a: closed.rebuild(sites.jaxprs.run(closed.program, a)), *closed.arguments)
         if len(jax.tree_util.tree_leaves(outputs)) != 1:
@@ -87,26 +122,37 @@ class Elements:
         self.inputs = [a for a, m in zip(closed.arguments, self.moving, strict=False) if m]
         self.columns = sum(a.size for a in self.inputs)
         self._walk = jax.jit(self._records)
-        self.evaluate = jax.jit(self._evaluate)
+        self._compute = jax.jit(self._evaluate)
+        self.move(closed.arguments)
+
+    def move(self, arguments: list) -> None:
+        """To another point."""
+        self.arguments, self.known = self.split.at(arguments)
+
+    def evaluate(self, batch: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
+        """Values and Jacobians `(rows, columns)` for a batch of weights."""
+        return self._compute(self.arguments, batch)
 
     def records(self, fixed: dict[int, np.ndarray]) -> list[sites.Record]:
         """What is chosen at each site, given some choices."""
         if not fixed and all(record is not None for record in self.known):
             return jax.device_get(self.known)
-        return jax.device_get(self._walk({i: jnp.asarray(w) for i, w in fixed.items()}))
+        return jax.device_get(self._walk(self.arguments, {i: jnp.asarray(w) for i, w in fixed.items()}))
 
-    def _records(self, weights: dict[int, Any]) -> list[sites.Record]:
+    def _records(self, arguments: list, weights: dict[int, Any]) -> list[sites.Record]:
         still = [jnp.zeros_like(a) for a in self.inputs]
-        return self.linear.records(self.arguments, still, self._spread(weights), self.rule)
+        return self.linear.records(arguments, still, self._spread(weights), self.rule)
 
     def _spread(self, weights: dict[int, Any]) -> list:
         return [weights.get(i) for i in range(len(self.linear.sites))]
 
-    def _evaluate(self, batch: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
-        """Values and Jacobians `(rows, columns)` for a batch of weights."""
-        return jax.vmap(self._one)(batch) if batch else jax.tree_util.tree_map(lambda v: v[None], self._one({}))
+    def _evaluate(self, arguments: list, batch: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
+        def one(weights: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
+            return self._one(arguments, weights)
 
-    def _one(self, weights: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
+        return jax.vmap(one)(batch) if batch else jax.tree_util.tree_map(lambda v: v[None], one({}))
+
+    def _one(self, arguments: list, weights: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
         spread = self._spread(weights)
         manner = sites.Manner(self.rule)
         basis = jnp.eye(self.columns, dtype=jnp.result_type(*[a.dtype for a in self.inputs]))
@@ -117,7 +163,7 @@ class Elements:
             return [part.reshape(a.shape).astype(a.dtype) for part, a in zip(parts, self.inputs, strict=False)]
 
         def column(row):
-            results, moved = self.linear(self.arguments, tangents(row), spread, manner)
+            results, moved = self.linear(arguments, tangents(row), spread, manner)
             return results[0], moved[0].reshape(-1)
 
         def forward():
@@ -126,7 +172,7 @@ class Elements:
 
         def reverse():
             def image(row):
-                results, moved = self.linear(self.arguments, tangents(row), spread, manner)
+                results, moved = self.linear(arguments, tangents(row), spread, manner)
                 return moved[0].reshape(-1), results[0]
 
             _, pull, value = jax.vjp(image, jnp.zeros(self.columns, basis.dtype), has_aux=True)

@@ -84,11 +84,8 @@ class Derivative:
         """What is chosen at each site, and how near its kinks are."""
         return run(self.program, [*arguments, *tangents], self.sites, self._all(weights), Manner(rule, True))[1]
 
-    def at(self, arguments: list) -> tuple[Derivative, list, list[Record | None]]:
-        """Run once what depends on no choice and no tangent (a solver, above all), and keep only the rest.
-
-        Returns the remaining program, its arguments, and the records of those sites that are already known.
-        """
+    def split(self, arguments: list) -> Split:
+        """Cut into what depends on no choice and no tangent (a solver, above all), and the rest."""
         whole = jaxprs.program(self.program)
         later = set(whole.arguments[len(arguments) :])
         first, second = [], []
@@ -112,23 +109,41 @@ class Derivative:
             start |= dict(zip(whole.arguments[len(arguments) :], tangents, strict=False))
             return jaxprs.run_equations(second, start, whole.outputs)
 
-        residuals = prefix(arguments)
         tangents = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in whole.arguments[len(arguments) :]]
-        closed, _ = jaxprs.trace(suffix, residuals, tangents)
+        closed, _ = jaxprs.trace(suffix, jax.eval_shape(prefix, arguments), tangents)
         free, constants = jaxprs.without_constants(closed)
-        known = dict(zip(kept, residuals, strict=False))
-        found: list[Record | None] = []
+        chosen: list[tuple | None] = []
         for equation in second:
             if equation.primitive is choice_p:
-                pair = [a.val if jaxprs.is_literal(a) else known.get(a) for a in equation.invars]
-                default, distance = pair
-                found.append(None if default is None or distance is None else Record(default, distance))
+                chosen.append(tuple(equation.invars))
             else:
-                found += [None] * sum(len(sites(inner)) for inner in _inner(equation))
-        return Derivative(free, self.sites, self.results), [*constants, *residuals], found
+                chosen += [None] * sum(len(sites(inner)) for inner in _inner(equation))
+        return Split(prefix, kept, constants, Derivative(free, self.sites, self.results), chosen)
 
     def _all(self, weights: list | None) -> list:
         return [None] * len(self.sites) if weights is None else weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A derivative program in two: `prefix` gives the values `kept` for `rest`, the program with the choices."""
+
+    prefix: Callable[[list], list]
+    kept: list[Any]
+    constants: list[Any]
+    rest: Derivative
+    chosen: list[tuple | None]  # the operands of each choice, where they are seen from outside
+
+    def at(self, arguments: list) -> tuple[list, list[Record | None]]:
+        """The arguments of `rest` at a point, and the records of those sites that are known from `prefix` alone."""
+        residuals = self.prefix(arguments)
+        known = dict(zip(self.kept, residuals, strict=False))
+
+        def record(operands: tuple | None) -> Record | None:
+            pair = [a.val if jaxprs.is_literal(a) else known.get(a) for a in operands or (None, None)]
+            return None if pair[0] is None or pair[1] is None else Record(*pair)
+
+        return [*self.constants, *residuals], [record(operands) if operands else None for operands in self.chosen]
 
 
 def linearise(program: Any, arguments: list[Any], moving: list[bool], reading: rewrite.Reading) -> Derivative:

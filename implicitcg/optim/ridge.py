@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..nonsmooth import conservative_jacobian, nearest_to_origin
+from ..nonsmooth import conservative_jacobians, nearest_to_origin
 
 
 class RidgeElement(NamedTuple):
@@ -63,49 +63,30 @@ def ridge_element(
 
     Source: Pauwels, Conservative parametric optimality and the ridge method for tame min-max problems, 2023.
     """
-    x, y = jax.tree.map(jnp.asarray, (x, y))
-    plain = jax.grad(g, argnums=(0, 1))(x, y)
-    dtype = jnp.result_type(*jax.tree.leaves((x, y)))
-    small = float(jnp.finfo(dtype).eps) ** 0.5 if inner_tol is None else inner_tol
-    if _norm(plain[1]) <= small * (1 + _norm(plain)):
-        return RidgeElement(plain[0], _norm(plain[1]), 1)
-    found = conservative_jacobian(lambda both: g(*both), (x, y), tol=tol, max_elements=max_elements)
-    outer, inner = (_rows(part) for part in found.vertices)
-    nearest, weights = nearest_to_origin(inner)
-    size = float(np.linalg.norm(nearest))
-    largest = float(np.sqrt((outer**2).sum(1) + (inner**2).sum(1)).max())
-    if size > small * (1 + largest):
-        raise ValueError(
-            f"No element of the conservative gradient at this point has a vanishing inner part: the smallest of "
-            f"{len(inner)} vertices' mixtures has norm {size:.3g}. Solve the inner problem more tightly, raise `tol` "
-            f"(now {tol}) to the error of `y`, so that the kinks it sits on are seen, or write constraints on y as a "
-            "projection inside g."
-        )
-    mixed = jax.tree.map(
-        lambda vertices: jnp.tensordot(jnp.asarray(weights, vertices.dtype), vertices, 1), found.vertices
-    )
-    return RidgeElement(mixed[0], size, len(inner))
+    return _elements(g, tol, inner_tol, max_elements)(x, y)[1]
 
 
 def ridge_method(
-    g: Callable[[Any, Any], Float[Array, ""]],
-    inner: Callable[[Any], Any],
+    g: Callable[..., Float[Array, ""]],
+    inner: Callable[..., Any],
     *,
     tol: float = 0.0,
     inner_tol: float | None = None,
     max_elements: int = 4096,
-) -> Callable[[Any], tuple[Float[Array, ""], PyTree]]:
+) -> Callable[..., tuple[Float[Array, ""], PyTree]]:
     """Value and conservative gradient of `f(x) = max_y g(x, y)` or `min_y g(x, y)`, to feed any Optax optimiser.
 
     Args:
-        g: a scalar JAX function of two pytrees.
-        inner: `x -> y`, a maximiser (or minimiser) of `g(x, .)`, by any means; it is not differentiated.
+        g: a scalar JAX function of two pytrees, and perhaps further arrays, such as a mini-batch.
+        inner: `(x, *data) -> y`, a maximiser (or minimiser) of `g(x, ., *data)`, by any means; it is not
+            differentiated.
         tol: see `ridge_element`.
         inner_tol: see `ridge_element`.
         max_elements: see `ridge_element`.
 
     Returns:
-        A function `x -> (f(x), v)`. Call it outside `jit`: how many kinks there are depends on the values.
+        A function `(x, *data) -> (f(x), v)`. Call it outside `jit`: how many kinks there are depends on the values. `g`
+        is compiled once for equal shapes; what it closes over is read at the first call.
 
     Example:
         >>> import jax.numpy as jnp, optax, implicitcg as icg
@@ -120,13 +101,49 @@ def ridge_method(
 
     Source: Pauwels, Conservative parametric optimality and the ridge method for tame min-max problems, 2023.
     """
+    elements = _elements(g, tol, inner_tol, max_elements)
 
-    def value_and_gradient(x: PyTree) -> tuple[Float[Array, ""], PyTree]:
-        y = inner(x)
-        element = ridge_element(g, x, y, tol=tol, inner_tol=inner_tol, max_elements=max_elements)
-        return g(x, y), element.v
+    def value_and_gradient(x: PyTree, *data: PyTree) -> tuple[Float[Array, ""], PyTree]:
+        value, element = elements(x, inner(x, *data), *data)
+        return value, element.v
 
     return value_and_gradient
+
+
+def _elements(
+    g: Callable[..., Float[Array, ""]], tol: float, inner_tol: float | None, max_elements: int
+) -> Callable[..., tuple[Float[Array, ""], RidgeElement]]:
+    """`(x, y, *data) -> (g, element)`, with the parts that compile made once."""
+    value_and_gradients = jax.jit(jax.value_and_grad(g, argnums=(0, 1)))
+    sets = conservative_jacobians(lambda both, *data: g(*both, *data), tol=tol, max_elements=max_elements)
+
+    def at(x: PyTree, y: PyTree, *data: PyTree) -> tuple[Float[Array, ""], RidgeElement]:
+        x, y, data = jax.tree.map(jnp.asarray, (x, y, data))
+        value, plain = value_and_gradients(x, y, *data)
+        dtype = jnp.result_type(*jax.tree.leaves((x, y)))
+        small = float(jnp.finfo(dtype).eps) ** 0.5 if inner_tol is None else inner_tol
+        if _norm(plain[1]) <= small * (1 + _norm(plain)):
+            return value, RidgeElement(plain[0], _norm(plain[1]), 1)
+        return value, _mixture(sets((x, y), *data).vertices, small, tol)
+
+    return at
+
+
+def _mixture(vertices: tuple[PyTree, PyTree], small: float, tol: float) -> RidgeElement:
+    """The mixture of the vertices whose inner part is the smallest, if that is zero to rounding."""
+    outer, inner = (_rows(part) for part in vertices)
+    nearest, weights = nearest_to_origin(inner)
+    size = float(np.linalg.norm(nearest))
+    largest = float(np.sqrt((outer**2).sum(1) + (inner**2).sum(1)).max())
+    if size > small * (1 + largest):
+        raise ValueError(
+            f"No element of the conservative gradient at this point has a vanishing inner part: the smallest of "
+            f"{len(inner)} vertices' mixtures has norm {size:.3g}. Solve the inner problem more tightly, raise `tol` "
+            f"(now {tol}) to the error of `y`, so that the kinks it sits on are seen, or write constraints on y as a "
+            "projection inside g."
+        )
+    mixed = jax.tree.map(lambda rows: jnp.tensordot(jnp.asarray(weights, rows.dtype), rows, 1), vertices[0])
+    return RidgeElement(mixed, size, len(inner))
 
 
 def _rows(vertices: PyTree) -> np.ndarray:
