@@ -6,6 +6,7 @@ from . import adjoints as adjoints
 from . import cones as cones
 from . import deq as deq
 from . import designs as designs
+from . import flow as flow
 from . import nonsmooth as nonsmooth
 from . import optim as optim
 from . import penalties as penalties

@@ -17,7 +17,7 @@ def test_the_package_says_that_it_is_typed():
 def test_the_metadata_names_the_licence_and_the_extras():
     about = metadata("implicitcg")
     assert about["License-Expression"] == "Apache-2.0"
-    extras = {"cvxpy", "jaxopt", "flax", "plots", "external", "bench", "docs", "dev", "all"}
+    extras = {"cvxpy", "jaxopt", "flax", "flow", "plots", "external", "bench", "docs", "dev", "all"}
     assert set(about.get_all("Provides-Extra")) == extras
 
 

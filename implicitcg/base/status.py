@@ -65,3 +65,32 @@ class Status(eqxi.Enumeration):  # pyright: ignore
         "nor 1, or a shape parameter (gamma, a) is too small. Tune the logarithm of a penalty to stay positive: "
         "`alpha = jnp.exp(theta)`."
     )
+    times_not_increasing = (
+        "The times of a flow must increase strictly and be finite. Sort them; to go back in time solve "
+        "`y' = -f(-t, y)`, or start from the other end."
+    )
+    too_many_steps = (
+        "The flow took `max_steps` steps before its end. Loosen `rtol` and `atol`, raise `max_steps`, or take an "
+        "implicit method if the equation is stiff: `solver=diffrax.Kvaerno5()`."
+    )
+    step_vanished = (
+        "The step size fell to the rounding of time: the solution blows up, the field is not Lipschitz (a square root "
+        "at zero) or not finite, or a jump of the field was not seen. `icg.kinks(field, t, y, args)` names what is not "
+        "smooth. Tolerances near the rounding of the dtype end here too: loosen them, or use float64."
+    )
+    too_many_crossings = (
+        "The flow met more kinks and events than `max_crossings`. If they accumulate (a ball that comes to rest, "
+        "Zeno's paradox), end the flow there with a terminal event or change the model to rest; otherwise raise "
+        "`max_crossings`."
+    )
+    discontinuous = (
+        "The field jumps where the flow crosses one of its comparisons or steps, which the derivative of a flow of a "
+        "continuous field does not know. Declare the surface, `events=[icg.flow.Event(guard)]`, or pass "
+        "`allow_jumps=True`: the sensitivity then jumps as it must. `solution.crossings` names the line."
+    )
+    sliding = (
+        "The field points back to the surface of a jump from both of its sides: the flow slides along it or sticks to "
+        "it, and no branch of the program continues it. Model the mode on the surface: stop there with "
+        "`icg.flow.Event(guard, terminal=True)` and go on with its own field, or keep a mode in the state that a reset "
+        "changes."
+    )
