@@ -31,7 +31,7 @@ from ..tuning.progress import Progress
 from ..tuning.result import Outcome, Step, TuneResult
 from ..tuning.search import QuasiNewton
 from . import exact
-from .families import AbstractFamily, Box, Groups, Lasso
+from .families import AbstractFamily, Box, ElasticNet, Groups, Lasso
 from .folds import Folds, Scoring, folds_of, scoring_of
 from .oracle import Data, WeightedFoldsOracle, filled, finish, posed, residual_at
 
@@ -196,11 +196,11 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         return self
 
     def _fit(self, task: Task, journal: Journal, dtype: Any) -> None:
-        exactly = isinstance(task.family, Lasso) and task.dense
+        exactly = isinstance(task.family, Lasso | ElasticNet) and task.dense
         result, known = None, None
         if exactly and exact.applies(task.scoring.loss, task.folds):
             try:
-                result = self._along_path(task, journal)
+                result = self._exactly(task, journal)
             except PathBroken as broken:
                 journal.tell(f"The pieces could not all be examined ({broken}), so the search went by solves.")
         if result is None:
@@ -210,7 +210,9 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         assert result.place is not None
         theta = np.asarray(result.place, np.float64)
         if exactly:
-            known = exact.coefficients(task.X, task.y, task.weights, self.fit_intercept, float(np.exp(theta[0])))
+            alpha, share = float(np.exp(theta[0])), float(theta[1]) if len(theta) > 1 else 1.0
+            strengths = alpha * share, alpha * (1 - share)
+            known = exact.coefficients(task.X, task.y, task.weights, self.fit_intercept, *strengths)
         self._finish(task, theta, known, dtype)
         for name, value in task.family.attributes(theta).items():
             setattr(self, name, value)
@@ -218,6 +220,10 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         self.tuning_ = _on_host(result)
         self.n_iter_ = int(result.solves)
         self.converged_ = result.converged
+
+    def _exactly(self, task: Task, journal: Journal) -> TuneResult | None:
+        """The search by exact paths; `None` where it cannot begin."""
+        return self._along_path(task, journal)
 
     def _along_path(self, task: Task, journal: Journal) -> TuneResult:
         return exact.tune_lasso(task.X, task.y, task.folds, task.scoring.loss, self.fit_intercept, self.n_jobs, journal)

@@ -15,6 +15,7 @@ from ..tuning.lasso_family import FoldPath, Strength
 from ..tuning.losses import CONVEX, Loss
 from ..tuning.one_strength import tune_exactly
 from ..tuning.result import TuneResult
+from ..tuning.two_strengths import tune_elastic_net
 from .families import DECADES
 from .folds import Folds
 
@@ -67,29 +68,53 @@ def tune_lasso(
     return tune_exactly(Strength(True, 0.0, 1.0), paths, loss, None, start, TOLERANCE, journal)
 
 
+def tune_net(
+    X: np.ndarray, y: np.ndarray, folds: Folds, fit_intercept: bool, tol: float, journal: Journal
+) -> TuneResult | None:
+    """`(log(alpha), l1_ratio)` of least squared error, or `None` where no feature correlates with the response.
+
+    Raises:
+        PathBroken: a degenerate knot; the caller searches by solves instead.
+    """
+    pairs = zip(folds.train, folds.test, strict=True)
+    paths = [fold_path(X, y, CONVEX["squared"], fit_intercept, train, test) for train, test in pairs]
+    if max(path.path.c_max for path in paths) <= 0:
+        return None
+    return tune_elastic_net(paths, tol, journal)
+
+
 def _walked(
     X: np.ndarray, y: np.ndarray, loss: Loss, fit_intercept: bool, train: np.ndarray, test: np.ndarray
 ) -> FoldPath:
     """The path of one fold down four decades; a task for another process."""
-    judged = test > 0
-    if loss is CONVEX["squared"]:  # a weighted mean of squares is a plain mean of scaled squares
-        rows = CentredRows(X, y, train, fit_intercept)
-        scale = np.sqrt(test[judged] * judged.sum())
-        path = FoldPath(rows.path(), scale[:, None] * (X[judged] - rows.x_mean), scale * (y[judged] - rows.y_mean))
-    else:
-        fitted = train > 0
-        path = FoldPath(LassoPath(X[fitted], y[fitted], np.ones(X.shape[1]), fit_intercept), X[judged], y[judged])
+    path = fold_path(X, y, loss, fit_intercept, train, test)
     if path.path.c_max > 0:
         path.extend(path.path.c_max * 10.0**-DECADES)
     return path
 
 
+def fold_path(
+    X: np.ndarray, y: np.ndarray, loss: Loss, fit_intercept: bool, train: np.ndarray, test: np.ndarray
+) -> FoldPath:
+    """One fold at the top of its path."""
+    judged = test > 0
+    if loss is CONVEX["squared"]:  # a weighted mean of squares is a plain mean of scaled squares
+        rows = CentredRows(X, y, train, fit_intercept)
+        scale = np.sqrt(test[judged] * judged.sum())
+        return FoldPath(rows.path(), scale[:, None] * (X[judged] - rows.x_mean), scale * (y[judged] - rows.y_mean))
+    fitted = train > 0
+    return FoldPath(LassoPath(X[fitted], y[fitted], np.ones(X.shape[1]), fit_intercept), X[judged], y[judged])
+
+
 def coefficients(
-    X: np.ndarray, y: np.ndarray, weights: np.ndarray, fit_intercept: bool, alpha: float
+    X: np.ndarray, y: np.ndarray, weights: np.ndarray, fit_intercept: bool, alpha: float, ridge: float = 0.0
 ) -> tuple[np.ndarray, float] | None:
-    """Coefficients and intercept of the LASSO on all rows at `alpha`, or `None` where the path does not reach there."""
+    """Coefficients and intercept of the LASSO on all rows at `alpha`, or `None` where the path does not reach there.
+
+    With a `ridge`, of the elastic net.
+    """
     rows = CentredRows(X, y, weights, fit_intercept)
-    path = rows.path()
+    path = rows.path().with_ridge(ridge)
     try:
         coef = np.zeros(X.shape[1]) if alpha >= path.c_max else path.advance(alpha)[-1].coef
     except PathBroken:

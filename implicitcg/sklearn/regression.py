@@ -7,6 +7,10 @@ from typing import Any, final
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
+from ..tuning.journal import Journal
+from ..tuning.losses import CONVEX
+from ..tuning.result import TuneResult
+from . import exact
 from .estimator import AbstractGradientCV, Task
 from .families import (
     AbstractFamily,
@@ -80,15 +84,22 @@ class GradientWeightedLassoCV(AbstractGradientRegressorCV):
 class GradientElasticNetCV(AbstractGradientRegressorCV):
     """The elastic net with both of its hyperparameters tuned: `alpha_` and `l1_ratio_` (from 0.01 to 1).
 
-    `min_w 1/(2n) ||y - X w - b||^2 + alpha r ||w||_1 + alpha (1 - r)/2 ||w||^2`. Descents from several starts, one of
-    them the best LASSO, so the loss is at most that of `GradientLassoCV`. For the arguments and attributes see
-    `AbstractGradientCV`.
+    `min_w 1/(2n) ||y - X w - b||^2 + alpha r ||w||_1 + alpha (1 - r)/2 ||w||^2`. Dense data and a squared loss take exact
+    paths in the l1 penalty, at ridges from none upwards in decades, and a local search from the best of them; only the
+    certificate is compiled. Anything else takes descents from several starts. Both look at the best LASSO too, so the
+    loss is at most that of `GradientLassoCV`. For the arguments and attributes see `AbstractGradientCV`.
 
     Source: Zou, Hastie, Regularization and variable selection via the elastic net, JRSS B 2005.
     """
 
     def _family(self) -> AbstractFamily:
         return ElasticNet(self.fit_intercept)
+
+    def _exactly(self, task: Task, journal: Journal) -> TuneResult | None:
+        if task.scoring.loss is not CONVEX["squared"]:
+            return None
+        journal.max_solves = self.max_solves
+        return exact.tune_net(task.X, task.y, task.folds, self.fit_intercept, self.tol, journal)
 
     def _box(self, task: Task) -> Box:
         box, place = super()._box(task), self._lasso_place(task)

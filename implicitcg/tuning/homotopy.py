@@ -2,10 +2,10 @@
 
 Along `c` the solution of
 
-    min_w 1/(2n) ||C (y - X w)||^2 + c sum_j v_j |w_j|
+    min_w 1/(2n) ||C (y - X w)||^2 + ridge/2 ||w||^2 + c sum_j v_j |w_j|
 
-is affine between knots (`C` centres when an intercept is fitted). On a piece with active set `S` and signs `s`, with
-`G = X^T C X / n` and `b = X^T C y / n`,
+is affine between knots (`C` centres when an intercept is fitted; a `ridge` makes it an elastic net). On a piece with
+active set `S` and signs `s`, with `G = X^T C X / n + ridge I` and `b = X^T C y / n`,
 
     w_S(c) = G_SS^{-1} b_S - c G_SS^{-1} (v_S s_S),      h(c) = b - G[:, S] w_S(c),
 
@@ -19,6 +19,7 @@ Least angle regression, 2004.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +54,10 @@ class LassoPath:
     Args:
         X: design matrix `(n, p)`; y: response `(n,)`; weights: `v` of shape `(p,)`, zero for an unpenalised feature.
         fit_intercept: whether an intercept is fitted.
+        ridge: the factor of `||w||^2 / 2`, the same all along the path.
     """
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray, fit_intercept: bool):
+    def __init__(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray, fit_intercept: bool, ridge: float = 0.0):
         X, y = np.asarray(X, np.float64), np.asarray(y, np.float64)
         self.x_mean = X.mean(axis=0) if fit_intercept else np.zeros(X.shape[1])
         self.y_mean = float(y.mean()) if fit_intercept else 0.0
@@ -64,11 +66,30 @@ class LassoPath:
         constant = np.linalg.norm(self.X, axis=0) <= 1e-14 * np.sqrt(len(y)) * np.abs(self.x_mean)
         self.X[:, constant] = 0.0
         self.y = y - self.y_mean
-        self.fit_intercept = fit_intercept
+        self.fit_intercept, self.ridge = fit_intercept, ridge
         self.v = np.asarray(weights, np.float64)
         self.n, self.p = X.shape
         self.b = self.X.T @ self.y / self.n
         self.rounding = 1e-14 * np.linalg.norm(self.X, axis=0) * np.linalg.norm(self.y) / self.n
+        self._begin()
+
+    def with_ridge(self, ridge: float) -> LassoPath:
+        """The path of the same data with another ridge, at its top."""
+        other = copy.copy(self)
+        other.ridge = ridge
+        other._begin()
+        return other
+
+    def ridge_direction(self, coef: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """The derivative of the coefficients by the ridge, where the features `active` and no others may move."""
+        columns = self.X[:, active]
+        block = columns.T @ columns / self.n + self.ridge * np.eye(len(active))
+        direction = np.zeros(self.p)
+        direction[active] = -np.linalg.solve(block, coef[active]) if len(active) else 0.0
+        return direction
+
+    def _begin(self) -> None:
+        """Stand at the top of the path."""
         self.gram = np.empty((0, self.p))  # row i: X^T C x_j / n of the i-th active feature
         self.factor = np.empty((0, 0))  # lower Cholesky factor of the active block of the Gram matrix
         self.active: list[int] = []
@@ -76,7 +97,7 @@ class LassoPath:
         self.c = np.inf
         self.pieces = 0
         for j in np.flatnonzero(self.v == 0):
-            row = self.X[:, j] @ self.X / self.n
+            row = self._row(int(j))
             reduced, pivot = self._reduce(row, int(j))
             if pivot > DEPENDENT * row[j]:  # else it adds nothing to the fit
                 self._join(int(j), 0.0, row, reduced, pivot)
@@ -124,7 +145,7 @@ class LassoPath:
     def gap(self, coef: np.ndarray, c: float) -> float:
         """The duality gap at `coef`, relative to the objective at zero: how well the path solves the problem."""
         residual = self.y - self.X @ coef
-        h = self.X.T @ residual / self.n
+        h = self.X.T @ residual / self.n - self.ridge * coef
         penalised = self.v > 0
         ratio = np.divide(np.abs(h), c * self.v, out=np.ones(self.p), where=penalised)
         tau = 1 / max(1.0, float(ratio.max(initial=1.0)))
@@ -175,7 +196,7 @@ class LassoPath:
         if sign == 0:
             self._leave(self.active.index(feature))
             return
-        row = self.X[:, feature] @ self.X / self.n
+        row = self._row(feature)
         reduced, pivot = self._reduce(row, feature)
         if self.active and pivot <= DEPENDENT * row[feature]:
             combination = self._solve(row[self.active])
@@ -192,6 +213,12 @@ class LassoPath:
         """`G_SS^{-1} right`."""
         count = len(self.active)
         return dpotrs(self.factor[:count, :count], right, lower=1)[0]
+
+    def _row(self, feature: int) -> np.ndarray:
+        """Row `feature` of `G`."""
+        row = self.X[:, feature] @ self.X / self.n
+        row[feature] += self.ridge
+        return row
 
     def _reduce(self, row: np.ndarray, feature: int) -> tuple[np.ndarray, float]:
         """The new row of the Cholesky factor if `feature` joined, and its squared pivot: what no other spans."""

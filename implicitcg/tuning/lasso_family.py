@@ -7,6 +7,7 @@ function of `c`, affine predictions on known pieces, and no solve is needed to e
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -56,11 +57,30 @@ class FoldPath:
         self.path = path
         self.X = np.asarray(X_test, np.float64) - path.x_mean
         self.target = np.asarray(y_test, np.float64)
+        self._begin()
+
+    def _begin(self) -> None:
         self.knots: list[Knot] = []
         self.c = np.empty(0)
         self.predictions = np.empty((0, len(self.target)))
         self.directions = np.empty((0, len(self.target)))
         self.active = np.empty(0, int)
+
+    def with_ridge(self, ridge: float) -> FoldPath:
+        """The same fold with another ridge, at the top of its path."""
+        other = copy.copy(self)
+        other.path = self.path.with_ridge(ridge)
+        other._begin()
+        return other
+
+    def by_ridge(self, c: float, below: bool) -> np.ndarray:
+        """The derivative of the predictions `(n_test,)` by the ridge, on one side of `c`."""
+        i = int(self.piece(np.array([c]), below)[0])
+        if i < 0:
+            return np.zeros(len(self.target))
+        knot = self.knots[i]
+        active = np.flatnonzero((knot.coef != 0) | (knot.direction != 0))
+        return self.X @ self.path.ridge_direction(self.path.solution(c, knot), active)
 
     def extend(self, c_end: float) -> None:
         """Walk the path down to `c_end`."""
