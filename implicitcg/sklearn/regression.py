@@ -84,8 +84,8 @@ class GradientWeightedLassoCV(AbstractGradientRegressorCV):
 class GradientElasticNetCV(AbstractGradientRegressorCV):
     """The elastic net with both of its hyperparameters tuned: `alpha_` and `l1_ratio_` (from 0.01 to 1).
 
-    `min_w 1/(2n) ||y - X w - b||^2 + alpha r ||w||_1 + alpha (1 - r)/2 ||w||^2`. Dense data and a squared loss take exact
-    paths in the l1 penalty, at ridges from none upwards in decades, and a local search from the best of them; only the
+    `min_w 1/(2n) ||y - X w - b||^2 + alpha r ||w||_1 + alpha (1 - r)/2 ||w||^2`. Dense data and a squared loss take
+    exact paths in the l1 penalty, at ridges from none upwards in decades, and a local search from the best; only the
     certificate is compiled. Anything else takes descents from several starts. Both look at the best LASSO too, so the
     loss is at most that of `GradientLassoCV`. For the arguments and attributes see `AbstractGradientCV`.
 

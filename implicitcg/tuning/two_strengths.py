@@ -131,10 +131,8 @@ class Profile:
 
         least = max(LOWEST * empty, ridge * LEAST)
         found = minimise(sampler, (min(least, empty), empty), report, enough)
-        sides = [
-            [found.left, by_ridge(paths, found.c, below=True)],
-            [found.right, by_ridge(paths, found.c, below=False)],
-        ]
+        left = found.left, by_ridge(paths, found.c, below=True)
+        right = found.right, by_ridge(paths, found.c, below=False)
         place = Place(found.c, ridge, found.fold_values, np.array([left, right]), found.c >= empty)
         if place.value < self.best:
             self.best = place.value
