@@ -140,10 +140,13 @@ class Split:
         known = dict(zip(self.kept, residuals, strict=False))
 
         def record(operands: tuple | None) -> Record | None:
-            pair = [a.val if jaxprs.is_literal(a) else known.get(a) for a in operands or (None, None)]
-            return None if pair[0] is None or pair[1] is None else Record(*pair)
+            default, distance = [a.val if jaxprs.is_literal(a) else known.get(a) for a in operands or ()] or (
+                None,
+                None,
+            )
+            return None if default is None or distance is None else Record(default, distance)
 
-        return [*self.constants, *residuals], [record(operands) if operands else None for operands in self.chosen]
+        return [*self.constants, *residuals], [record(operands) for operands in self.chosen]
 
 
 def linearise(program: Any, arguments: list[Any], moving: list[bool], reading: rewrite.Reading) -> Derivative:
