@@ -9,6 +9,7 @@ and depth, for random relu networks on 8 x 8 images of handwritten digits.
 
 ``icg.nonsmooth.with_ties(loss, 0.0)`` and ``with_ties(loss, 1.0)`` are the same loss with the two extreme
 conventions; their gradients agree on a mini-batch exactly when no entry of the network lies on a kink that matters.
+What this does to training is on the page :doc:`plot_relu_training`.
 """
 
 import itertools
