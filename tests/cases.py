@@ -137,6 +137,7 @@ CASES = [
         jnp.asarray([3.0, 2.0]),
         solvers=(icg.solvers.NewtonKrylov(), icg.solvers.Broyden()),
         adjoints=general_adjoints,
+        biased=biased_adjoints[:1],
         init=np.asarray([1.0, 1.0]),
         singular=lambda t: icg.root(lambda z, a: jnp.stack([z[0] + z[1] - a[0], 2 * (z[0] + z[1] - a[0])]), t),
     ),
@@ -218,6 +219,7 @@ CASES += [
         {"W": jnp.asarray(_monotone), "b": jnp.asarray([1.0, -2.0, 1.5, 0.5])},
         solvers=(*splittings, icg.solvers.Polished(icg.solvers.PeacemanRachford(tolerance=1e-4))),
         adjoints=(*general_adjoints, icg.adjoints.PeacemanRachford(), icg.adjoints.Measured()),
+        biased=biased_adjoints,
     ),
     Case(
         "monotone layer with a soft threshold as its activation",
@@ -225,6 +227,7 @@ CASES += [
             _like(_monotone, t["b"]), t["b"], icg.penalties.Prox(icg.penalties.L1(t["alpha"]))
         ),
         {"alpha": jnp.asarray(0.3), "b": jnp.asarray([1.0, -2.0, 1.5, 0.5])},
+        biased=biased_adjoints[1:2],
     ),
 ]
 

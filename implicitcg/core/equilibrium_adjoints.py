@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..base import Status, only_where
+from ..base import Status, only_where, while_loop
 from ..linear import Splitting
 from ..linear.anderson import AndersonMixing
 from ..linear.iteration import Damped, Evaluated, iterate, norm, resume
@@ -168,14 +168,31 @@ class PeacemanRachford(AbstractAdjoint):
         V = W.resolvent(step) if splitting.resolvent is None else splitting.resolvent
         if transposed:
             W, V = W.transpose(), V.transpose()
-        r = b.reshape(slope.shape)
         size = norm(b)
         scale = jnp.where(size > 0, size, 1)
         tolerance = relative_tolerance(self.tolerance, b)
-        inner = tolerance / jnp.maximum(W.spread(), 1)  # the residual of the system is W times that of the splitting
-        # (I - W^T D) v = r is v = W^T w + r with w = D (W^T w + r);  (I - D W) x = r is x = w + r, w = D (W w + W r)
-        bias = r if transposed else W.apply(r)
-        split = linear_equilibrium(V, step, slope, bias, inner, scale, self.max_steps)
-        x = (split.point if transposed else slope * split.point + r).reshape(b.shape)
-        residual = norm(matvec(x) - b) / scale
-        return Iterated(x, residual <= 10 * tolerance, split.steps, residual)
+        target = tolerance * scale / jnp.maximum(W.spread(), 1)  # the system's residual is W times the splitting's
+        rounding = 4 * jnp.finfo(b.dtype).eps * (1 + 1 / step)  # of the splitting, relative to its right side
+
+        def unfinished(state: tuple) -> Array:
+            _, _, size, steps, progress = state
+            return ~(size <= tolerance * scale) & (steps < self.max_steps) & progress
+
+        def improve(state: tuple) -> tuple:
+            x, left, size, steps, _ = state
+            # (I - W^T D) v = r is v = W^T w + r with w = D (W^T w + r);
+            # (I - D W) x = r is x = w + r with w = D (W w + W r)
+            r = left.reshape(slope.shape)
+            limit = jnp.maximum(target, rounding * size)
+            bias, wanted = r if transposed else W.apply(r), unfinished(state)
+            split = linear_equilibrium(V, step, slope, bias, 1.0, limit, self.max_steps - steps, wanted)
+            new = x + (split.point if transposed else slope * split.point + r).reshape(b.shape)
+            left = b - matvec(new)
+            reached = norm(left)
+            better = reached < size  # a round starts from what the one before left, whose rounding is that much smaller
+            return (jnp.where(better, new, x), left, reached, steps + split.steps, reached < size / 2)
+
+        begin = (jnp.zeros_like(b), b, size, jnp.zeros((), jnp.int32), jnp.asarray(True))
+        x, _, left, steps, _ = while_loop(unfinished, improve, begin)
+        residual = jnp.where(left < size, left, size) / scale
+        return Iterated(x, residual <= 10 * tolerance, steps, residual)

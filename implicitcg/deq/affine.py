@@ -14,7 +14,7 @@ from jaxtyping import Float
 from ..core import AbstractAdjoint, AbstractSolver, Solution, solve
 from ..core.equilibrium_adjoints import Measured as MeasuredAdjoint
 from ..core.equilibrium_adjoints import PeacemanRachford as SplittingAdjoint
-from ..linear import AbstractSquareMap, CircularMap, DenseMap, circular_spectrum
+from ..linear import AbstractSquareMap, CircularMap, DenseMap, circular_spectrum, sum_of_products
 from ..penalties import AbstractActivation, ReLU
 from ..problems import AffineEquilibrium, affine_equilibrium
 from ..solvers import Measured, PeacemanRachford, Polished
@@ -159,7 +159,7 @@ class MonotoneDEQ(AbstractAffineLayer):
         """`(1 - m) I - A^T A + S - S^T`."""
         A, S = cast((self.A, self.S), self._dtype())
         if self.image is None:
-            return DenseMap((1 - self.modulus) * jnp.eye(len(A), dtype=A.dtype) - A.T @ A + S - S.T)
+            return DenseMap((1 - self.modulus) * jnp.eye(len(A), dtype=A.dtype) - sum_of_products(A.T, A) + S - S.T)
         A, S = (circular_spectrum(kernel, *self.image) for kernel in (A, S))
         eye = jnp.eye(A.shape[-1], dtype=A.dtype)[None, None]
 

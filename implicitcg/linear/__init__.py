@@ -25,5 +25,6 @@ from .monotone import CircularMap as CircularMap
 from .monotone import DenseMap as DenseMap
 from .monotone import Splitting as Splitting
 from .monotone import circular_spectrum as circular_spectrum
+from .monotone import sum_of_products as sum_of_products
 from .sparse_design import SparseDesign as SparseDesign
 from .standardised_design import StandardisedDesign as StandardisedDesign

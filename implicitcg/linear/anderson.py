@@ -12,14 +12,14 @@ from .iteration import norm
 
 
 class AndersonMemory(NamedTuple):
-    """The last differences of points and of values, newest first, with the Gram matrix of the latter."""
+    """The last differences of points and of values, in no order, with the Gram matrix of the latter."""
 
     points: Array  # (m, *shape)
     values: Array  # (m, *shape)
     gram: Array  # (m, m)
     u: Array
     F: Array
-    begun: Array
+    count: Array  # of steps, shared by a batch, so that writing to a slot is no scatter
 
 
 class AndersonMixing(NamedTuple):
@@ -39,24 +39,26 @@ class AndersonMixing(NamedTuple):
         """No differences yet."""
         none = jnp.zeros((self.memory, *u.shape), u.dtype)
         gram = jnp.zeros((self.memory, self.memory), u.dtype)
-        return AndersonMemory(none, none, gram, u, jnp.zeros_like(u), jnp.asarray(False))
+        return AndersonMemory(none, none, gram, u, jnp.zeros_like(u), jnp.zeros((), jnp.int32))
 
     def advance(self, u: Array, F: Array, memory: AndersonMemory) -> tuple[Array, AndersonMemory]:
         """One accelerated step."""
         axes = tuple(range(1, u.ndim + 1))
-        keep = memory.begun & (norm(F) <= self.restart * norm(memory.F))
-        du, dF = (jnp.where(keep, x - old, 0) for x, old in ((u, memory.u), (F, memory.F)))
+        begun = memory.count > 0
+        keep = begun & (norm(F) <= self.restart * norm(memory.F))
+        here = jnp.arange(self.memory, dtype=jnp.int32) == memory.count % self.memory
+        at = here.reshape(-1, *[1] * u.ndim)
         points, values = (
-            jnp.concatenate([new[None], jnp.where(keep, old[:-1], 0)])
-            for new, old in ((du, memory.points), (dF, memory.values))
+            jnp.where(keep, jnp.where(at, (new - last)[None], old), 0)
+            for new, last, old in ((u, memory.u, memory.points), (F, memory.F, memory.values))
         )
-        row = jnp.sum(values * dF[None], axes)
-        old = jnp.where(keep, memory.gram[:-1, :-1], 0)
-        gram = jnp.concatenate([row[None], jnp.concatenate([row[1:, None], old], 1)], 0)
+        row = jnp.sum(values * jnp.where(keep, F - memory.F, 0)[None], axes)
+        old = jnp.where(keep, memory.gram, 0)
+        gram = jnp.where(here[:, None], row[None, :], jnp.where(here[None, :], row[:, None], old))
         mix = self.combination(gram, jnp.sum(values * F[None], axes)).reshape(-1, *[1] * u.ndim)
         damping = jnp.asarray(self.damping, u.dtype)
         moved = u - damping * F - jnp.sum(mix * (points - damping * values), 0)
-        return moved, AndersonMemory(points, values, gram, u, F, jnp.asarray(True))
+        return moved, AndersonMemory(points, values, gram, u, F, memory.count + 1)
 
     def combination(self, gram: Array, rhs: Array) -> Array:
         """`argmin_g ||F - dF g||^2`, regularised relative to the Gram matrix; empty slots get 0."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
-from ..base import anywhere, while_loop
+from ..base import anywhere, only_where, while_loop
 
 PATIENCE = 50  # steps without progress; a rate of 0.9998 still counts as progress
 GROWTH = 1e6  # a residual this many times the first one is not coming back
@@ -172,16 +172,12 @@ def resume(
     Points are kept as they are (`keep` is the point itself), and the steps are those of both.
     """
     short = ~(before.size <= tolerance)
-    after = iterate(evaluate, before.point, method, tolerance, max_steps, worth, short)
-    # a method that has nothing left to do neither helped nor harmed
-    point, size, rate, last = (
-        jnp.where(short, new, old) for new, old in zip(_judged(after), _judged(before), strict=True)
-    )
-    return Reached(point, size, before.steps + after.steps, rate, before.first, last)
 
+    def go_on() -> Reached:  # under a conditional: the buffers of a method that is not wanted cost as much as its steps
+        after = iterate(evaluate, before.point, method, tolerance, max_steps, worth, short)
+        return Reached(after.point, after.size, before.steps + after.steps, after.rate, before.first, after.last)
 
-def _judged(reached: Reached) -> tuple[Array, Array, Array, Array]:
-    return reached.point, reached.size, reached.rate, reached.last
+    return only_where(short, go_on, before)
 
 
 class Damped(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from ..base import while_loop
+from ..base import anywhere, while_loop
 from .iteration import norm
 from .solves import Iterated
 
@@ -17,9 +17,11 @@ class _State(NamedTuple):
     x: Array
     residual: Array
     seed: Array
-    directions: Array  # (m, n), newest first
+    directions: Array  # (m, n), in no order
     images: Array  # (m, n), orthonormal
+    active: Array
     steps: Array
+    slot: Array  # shared by a batch, so that writing is no scatter
 
 
 def gmres(matvec: Callable[[Array], Array], rhs: Array, tolerance: Any, max_steps: int, memory: int = 30) -> Iterated:
@@ -33,9 +35,7 @@ def gmres(matvec: Callable[[Array], Array], rhs: Array, tolerance: Any, max_step
     size = norm(rhs)
     target = tolerance * size
     eps = jnp.finfo(rhs.dtype).eps
-
-    def unfinished(s: _State) -> Array:
-        return (norm(s.residual) > target) & (s.steps < max_steps)
+    slots = jnp.arange(memory, dtype=jnp.int32)
 
     def step(s: _State) -> _State:
         direction, image = s.seed, matvec(s.seed)
@@ -47,18 +47,25 @@ def gmres(matvec: Callable[[Array], Array], rhs: Array, tolerance: Any, max_step
         image, direction = scale * image, scale * direction
         along = jnp.vdot(image, s.residual)
         residual = s.residual - along * image
+        left = norm(residual)
         stalled = jnp.abs(along) <= 10 * eps * norm(s.residual)
+        steps = jnp.where(s.active, s.steps + 1, s.steps)
+        # an image of zero leads nowhere, and NaN ends it too
+        active = s.active & (left > target) & (steps < max_steps) & (length > 0)
+        here = (slots == s.slot)[:, None]
         return _State(
             s.x + along * direction,
             residual,
-            jnp.where(stalled, image, residual),
-            jnp.concatenate([direction[None], s.directions[:-1]]),
-            jnp.concatenate([image[None], s.images[:-1]]),
-            s.steps + 1,
+            jnp.where(active, jnp.where(stalled, image, residual), 0),  # a lane that is done stands still
+            jnp.where(here, direction[None], s.directions),
+            jnp.where(here, image[None], s.images),
+            active,
+            steps,
+            (s.slot + 1) % memory,
         )
 
-    none = jnp.zeros((memory, rhs.shape[0]), rhs.dtype)
-    start = _State(jnp.zeros_like(rhs), rhs, rhs, none, none, jnp.zeros((), jnp.int32))
-    s = while_loop(unfinished, step, start)
+    none, zero = jnp.zeros((memory, rhs.shape[0]), rhs.dtype), jnp.zeros((), jnp.int32)
+    start = _State(jnp.zeros_like(rhs), rhs, rhs, none, none, (size > target) & (max_steps > 0), zero, zero)
+    s = while_loop(lambda s: anywhere(s.active), step, start)
     residual = norm(matvec(s.x) - rhs) / jnp.where(size > 0, size, 1)
     return Iterated(s.x, residual <= 10 * tolerance, s.steps, residual)

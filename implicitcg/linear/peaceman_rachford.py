@@ -79,7 +79,8 @@ def linear_equilibrium(
     bias: Array,
     tolerance: Array | float,
     scale: Array,
-    max_steps: int,
+    max_steps: int | Array,
+    wanted: Array | bool = True,
 ) -> Split:
     """`w = diag(d) (W w + b)` for slopes `d` in `[0, 1]`, whose prox is `d u / (d + a (1 - d))`; keeps `W w + b`."""
     damped = slope / (slope + step * (1 - slope))
@@ -93,5 +94,6 @@ def linear_equilibrium(
         tolerance,
         max_steps,
         scale,
+        wanted,
         keep=lambda x, s: s,
     )

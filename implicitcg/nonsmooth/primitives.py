@@ -63,9 +63,11 @@ def _kinked(name: str, x: Any, tie: Any, below: Any, above: float) -> Array:
         weight = choice.choose(default, jnp.abs(x), name=name)
         return (low + (high - low) * weight) * dx
 
-    return piece(lambda x, at_tie, low, high: jnp.where(x > 0, high * x, low * x), derivative)(
-        x, weight_at_tie, low, high
-    )
+    def value(x, at_tie, low, high):
+        # a slope of 0 times a negative number is -0, and times -inf NaN
+        return jnp.where(x > 0, high * x, jnp.where((x <= 0) & (low == 0), jnp.zeros_like(x), low * x))
+
+    return piece(value, derivative)(x, weight_at_tie, low, high)
 
 
 def maximum(x: Float[ArrayLike, "*shape"], y: Float[ArrayLike, "*shape"], tie: float = 0.5) -> Float[Array, "*shape"]:

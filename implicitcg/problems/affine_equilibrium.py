@@ -30,8 +30,8 @@ class AffineEquilibrium(AbstractProblem[Array]):
     activation: AbstractActivation
 
     def preactivation(self, z: Array) -> Array:
-        """`W z + b`."""
-        return self.map.apply(z) + self.bias
+        """`W z + b`, with little rounding: residuals, and the side that every unit is on, hang on it."""
+        return self.map.apply_precisely(z) + self.bias
 
     def residual(self, z: Array) -> Array:
         """`z - s(W z + b)`."""
