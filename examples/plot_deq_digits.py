@@ -29,8 +29,9 @@ jax.config.update("jax_enable_x64", True)
 X, y = load_digits(return_X_y=True)
 order = np.random.default_rng(0).permutation(len(X))
 X, y = X[order] / 16, y[order]
-X_test, y_test = X[1200:], y[1200:]
 WIDTH, BATCH, EPOCHS = 40, 60, 6
+rows = np.arange(1797 // BATCH * BATCH).reshape(-1, BATCH)  # in batches: the first twenty are for training
+TRAIN, TEST = rows[:20], rows[20:]
 
 
 class FreeCell(eqx.Module):
@@ -48,42 +49,30 @@ class FreeCell(eqx.Module):
 
 
 # %%
-# Samples that fail keep a status and their best point; ``mean_converged`` leaves them out of the loss.
-
-
-def outputs(model, x):
-    """Scores of a batch, and the solution they were read from."""
-    layer, readout = model
-    solution = jax.vmap(lambda x: layer.solve(x, throw=False))(x)
-    return jax.vmap(readout)(solution.value), solution
+# Samples that fail keep a status and their best point; ``mean_converged`` leaves them out of the loss. One compiled
+# function serves for training, for testing and for the check of its gradient.
 
 
 def loss(model, x, y, key):
     """Cross-entropy over the samples that converged; for the free layer also a penalty on the Jacobian of its cell."""
-    scores, solution = outputs(model, x)
+    layer, readout = model
+    solution = jax.vmap(lambda x: layer.solve(x, throw=False))(x)
+    scores = jax.vmap(readout)(solution.value)
     value = deq.mean_converged(optax.softmax_cross_entropy_with_integer_labels(scores, y), solution)
-    if isinstance(model[0], deq.DEQ):
-        cell = model[0].cell
-        value += 0.02 * deq.jacobian_penalty(lambda z: jax.vmap(cell)(z, x), solution.value, key)
-    return value, deq.statistics(solution)
+    if isinstance(layer, deq.DEQ):
+        value += 0.02 * deq.jacobian_penalty(lambda z: jax.vmap(layer.cell)(z, x), solution.value, key)
+    return value, (jnp.mean(jnp.argmax(scores, 1) == y), deq.statistics(solution), solution.value)
 
 
 optimiser = optax.adam(5e-3)
+gradient_of = eqx.filter_jit(eqx.filter_value_and_grad(loss, has_aux=True))
 
 
 @eqx.filter_jit
-def train_step(model, state, x, y, key):
+def updated(model, state, gradient):
     """One step of Adam."""
-    (_, found), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(model, x, y, key)
     change, state = optimiser.update(gradient, state)
-    return eqx.apply_updates(model, change), state, found
-
-
-@eqx.filter_jit
-def evaluate(model, x, y):
-    """Accuracy, and the solution."""
-    scores, solution = outputs(model, x)
-    return jnp.mean(jnp.argmax(scores, 1) == y), solution
+    return eqx.apply_updates(model, change), state
 
 
 # %%
@@ -95,20 +84,23 @@ table = Table("layer", "epoch", "accuracy", "converged", "steps", "most", "secon
 def trained(name, layer):
     """The model after training, its test accuracy, and the least share converged in any batch."""
     model = (layer, eqx.nn.Linear(WIDTH, 10, key=jax.random.key(1)))
-    state, least = optimiser.init(eqx.filter(model, eqx.is_array)), 1.0
+    state, least, key = optimiser.init(eqx.filter(model, eqx.is_array)), 1.0, jax.random.key(0)
     for epoch in range(EPOCHS):
-        began, shuffled = time.perf_counter(), np.random.default_rng(epoch).permutation(1200).reshape(-1, BATCH)
+        began, shuffled = (
+            time.perf_counter(),
+            np.random.default_rng(epoch).permutation(TRAIN.ravel()).reshape(-1, BATCH),
+        )
         logged = []
-        for k, rows in enumerate(shuffled):
-            key = jax.random.fold_in(jax.random.key(epoch), k)
-            model, state, found = train_step(model, state, X[rows], y[rows], key)
+        for k, batch in enumerate(shuffled):
+            (_, (_, found, _)), gradient = gradient_of(model, X[batch], y[batch], jax.random.fold_in(key, k))
+            model, state = updated(model, state, gradient)
             logged.append(found)
-        accuracy, _ = evaluate(model, X_test, y_test)
+        accuracy = np.mean([gradient_of(model, X[batch], y[batch], key)[0][1][0] for batch in TEST])
         least = min(least, *(float(f.share_converged) for f in logged))
         steps, most = np.mean([f.iterations_mean for f in logged]), max(int(f.iterations_max) for f in logged)
         seconds = f"{time.perf_counter() - began:.1f}"
         table.add_row(name, f"{epoch + 1}", f"{accuracy:.3f}", f"{least:.0%}", f"{steps:.1f}", f"{most}", seconds)
-    return model, float(accuracy), least
+    return model, accuracy, least
 
 
 with Live(table):
@@ -129,16 +121,17 @@ flat, unravel = jax.flatten_util.ravel_pytree(parameters)
 direction = np.random.default_rng(2).standard_normal(flat.shape) / np.sqrt(flat.size)
 
 
-@jax.jit
-@jax.value_and_grad
-def along(t):
-    """The loss of a batch on the line, and its slope."""
-    return loss(eqx.combine(unravel(flat + t * direction), rest), X[:BATCH], y[:BATCH], jax.random.key(0))[0]
+def at(t):
+    """The loss of a batch on the line, and its gradient."""
+    (value, _), gradient = gradient_of(
+        eqx.combine(unravel(flat + t * direction), rest), X[TRAIN[0]], y[TRAIN[0]], jax.random.key(0)
+    )
+    return float(value), jax.flatten_util.ravel_pytree(gradient)[0]
 
 
-slope, difference = float(along(0.0)[1]), float(along(1e-4)[0] - along(-1e-4)[0]) / 2e-4
+slope, difference = float(at(0.0)[1] @ direction), (at(1e-4)[0] - at(-1e-4)[0]) / 2e-4
 print(f"slope {slope:.8f}, by differences {difference:.8f}")
-certificate = deq.certify(monotone[0], jnp.asarray(X_test))
+certificate = deq.certify(monotone[0], jnp.asarray(X[TEST.ravel()]))
 print(certificate)
 
 # %%
@@ -147,7 +140,7 @@ print(certificate)
 # digits, sorted by class. On one pattern the layer is affine, so a Newton step there is exact.
 
 W = np.asarray(monotone[0].map().matrix)
-bias = np.asarray(monotone[0].injected(jnp.asarray(X_test[0])))
+bias = np.asarray(monotone[0].injected(jnp.asarray(X[TEST[0, 0]])))
 step = 1.25 / np.sqrt(np.mean(np.sum((np.eye(WIDTH) - W) ** 2, 0)))
 V = np.linalg.inv(np.eye(WIDTH) + step * (np.eye(WIDTH) - W))
 u, plain, history = np.zeros(WIDTH), np.zeros(WIDTH), []
@@ -157,13 +150,13 @@ for _ in range(150):
     history.append((np.linalg.norm(z - np.maximum(W @ z + bias, 0)), np.linalg.norm(plain - image)))
     u, plain = u + 2 * (np.maximum(2 * z - u, 0) - z), image
 
-_, solution = evaluate(monotone, X_test, y_test)
+z = np.concatenate([gradient_of(monotone, X[batch], y[batch], jax.random.key(0))[0][1][2] for batch in TEST])
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 left.semilogy(history, label=["Peaceman-Rachford splitting", "plain iteration"])
 left.set(xlabel="step", ylabel="residual", title="one sample")
 left.legend()
-classes = np.argsort(y_test, kind="stable")
-right.imshow(np.asarray(solution.value)[classes] > 0, aspect="auto", cmap="Greys", interpolation="nearest")
+classes = np.argsort(y[TEST.ravel()], kind="stable")
+right.imshow(z[classes] > 0, aspect="auto", cmap="Greys", interpolation="nearest")
 right.set(xlabel="unit", yticks=[], ylabel="test digits, from 0 to 9", title="units that are on")
 
 assert min(monotone_accuracy, free_accuracy) > 0.85 and monotone_share == 1.0 and free_share > 0.9

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..base import is_traced
+from ..core import Solution
 from .affine import AbstractAffineLayer
 
 
@@ -85,13 +87,8 @@ def certify(layer: AbstractAffineLayer, x: Float[Array, "batch ..."]) -> LayerCe
     if is_traced((layer, x)):
         raise TypeError("icg.deq.certify needs concrete numbers; call it outside jit, grad and vmap.")
     x = jnp.asarray(x)
-    solution = jax.vmap(lambda x: layer.solve(x, throw=False))(x)
-    problem = layer.problem(x[0])
-
-    def distances(x: Array, z: Array) -> Array:
-        return problem.activation.distance(problem.map.apply(z) + layer.injected(x))
-
-    distance = np.asarray(jax.vmap(distances)(x, solution.root), float)
+    solution, distance = _examined(layer, x)
+    problem, distance = layer.problem(x[0]), np.asarray(distance, float)
     modulus, size = problem.modulus(), float(np.linalg.norm(problem.map.blocks(), 2, axis=(-2, -1)).max())
     eps = float(jnp.finfo(problem.bias.dtype).eps)
     length = np.linalg.norm(np.asarray(solution.root, float).reshape(len(x), -1), axis=1)
@@ -120,3 +117,14 @@ def certify(layer: AbstractAffineLayer, x: Float[Array, "batch ..."]) -> LayerCe
         converged,
         reason,
     )
+
+
+@eqx.filter_jit
+def _examined(layer: AbstractAffineLayer, x: Array) -> tuple[Solution, Array]:
+    """The solutions of a batch, and the distance of every unit from its kink."""
+
+    def one(x: Array) -> tuple[Solution, Array]:
+        solution, problem = layer.solve(x, throw=False), layer.problem(x)
+        return solution, problem.activation.distance(problem.preactivation(solution.root))
+
+    return jax.vmap(one)(x)
