@@ -1,10 +1,14 @@
-"""The LASSO against its peers: a cold solve, the derivative of a hold-out loss, whole paths, the price of compilation.
+"""The LASSO against its peers: cold solves with the derivative of a hold-out loss, compilation, paths, jaxopt.
 
-    python benchmarks/lasso.py [--small]
+    python benchmarks/lasso.py [--tables solve compile path jaxopt] [--data PART ...] [--peers NAME ...]
 
-All methods run in one process, alternating, to a relative duality gap of 1e-8 or better; CPU time, medians. Data: a
-Gaussian design with autoregressive correlation, a response from n/10 features with noise, seed 0. Ratios under 1.5 are
-noise. The error of the derivative is measured against the active-set formula in dense linear algebra.
+`--data` takes parts of the names of data sets (`cubic`, `1000x10000`), `--peers` the peers wanted. All methods run in
+one process, alternating, to a relative duality gap of 1e-8 or better (skglm stops at a subgradient of 1e-6 alpha); CPU
+time, medians; a peer that takes more than 10 s runs once. Dense data: a Gaussian design with autoregressive
+correlation, a response from n/10 features with noise, seed 0; sparse data: 1 % filled, 100 features. Ratios are ours
+over the peer's, so below 1 is faster; under 1.5 either way is noise. The hold-out loss is the squared error of the
+first 50 rows, differentiated by log(alpha). Derivatives are compared with the active-set formula in dense linear
+algebra, in the largest error over the largest entry.
 """
 
 from __future__ import annotations
@@ -13,16 +17,18 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two BLAS threads stall each other on small machines
 
+import argparse
 import platform
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import sklearn
+import scipy.sparse
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Lasso, lasso_path
 from sklearn.preprocessing import PolynomialFeatures
@@ -30,6 +36,10 @@ from sklearn.preprocessing import PolynomialFeatures
 import implicitcg as icg
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_compilation_cache", False)  # compilation is one of the things measured
+
+Data = tuple[Any, np.ndarray]
+NAMED = ["icg", "icg + derivative", "celer", "skglm", "scikit-learn"]
 
 
 def simulated(n: int, p: int, correlation: float) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +50,15 @@ def simulated(n: int, p: int, correlation: float) -> tuple[np.ndarray, np.ndarra
     w = np.zeros(p)
     w[random.choice(p, n // 10, replace=False)] = 1.0
     return X, X @ w + np.sqrt(n / 10) * 0.5 * random.standard_normal(n)
+
+
+def sparse(n: int = 10_000, p: int = 20_000, filled: float = 0.01) -> tuple[scipy.sparse.csc_matrix, np.ndarray]:
+    random = np.random.default_rng(0)
+    X = scipy.sparse.random(n, p, filled, format="csc", random_state=random, data_rvs=random.standard_normal)
+    w = np.zeros(p)
+    w[random.choice(p, n // 100, replace=False)] = 1.0
+    signal = X @ w
+    return X, signal + 0.5 * signal.std() * random.standard_normal(n)
 
 
 def diabetes(degree: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +72,7 @@ def diabetes(degree: int) -> tuple[np.ndarray, np.ndarray]:
     return X, data.target - data.target.mean()
 
 
-def gap(X: np.ndarray, y: np.ndarray, alpha: float, w: np.ndarray) -> float:
+def gap(X: Any, y: np.ndarray, alpha: float, w: np.ndarray) -> float:
     """The duality gap relative to the objective at zero."""
     n = len(y)
     r = y - X @ w
@@ -62,181 +81,255 @@ def gap(X: np.ndarray, y: np.ndarray, alpha: float, w: np.ndarray) -> float:
     return (primal - (theta @ y - theta @ theta / 2) / n) / (y @ y / (2 * n))
 
 
-def peers(X: np.ndarray, y: np.ndarray, alpha: float) -> dict[str, Callable[[], np.ndarray]]:
-    F = np.asfortranarray(X)
+DATA: dict[str, Callable[[], Data]] = {
+    "100x1000, correlation .5": lambda: simulated(100, 1000, 0.5),
+    "200x5000, correlation .5": lambda: simulated(200, 5000, 0.5),
+    "200x5000, correlation .9": lambda: simulated(200, 5000, 0.9),
+    "diabetes, quadratic": lambda: diabetes(2),
+    "diabetes, cubic": lambda: diabetes(3),
+    "1000x10000, correlation .5": lambda: simulated(1000, 10000, 0.5),
+    "1000x10000, correlation .9": lambda: simulated(1000, 10000, 0.9),
+    "sparse 10000x20000": sparse,
+}
+
+
+def packed(X: Any) -> Any:
+    """As the peers like it: columns one after the other."""
+    return X if scipy.sparse.issparse(X) else np.asfortranarray(X)
+
+
+def peers(X: Any, y: np.ndarray, alpha: float, wanted: list[str]) -> dict[str, Callable[[], np.ndarray]]:
+    F = packed(X)
     rows: dict[str, Callable[[], np.ndarray]] = {}
-    try:
+    if "celer" in wanted:
         import celer
 
         rows["celer"] = lambda: celer.Lasso(alpha, fit_intercept=False, tol=1e-8).fit(F, y).coef_
-    except ImportError:
-        print("celer is not installed: left out")
-    rows["scikit-learn"] = lambda: Lasso(alpha, fit_intercept=False, tol=1e-8, max_iter=10**6).fit(F, y).coef_
+    if "skglm" in wanted:
+        import skglm
+
+        rows["skglm"] = lambda: skglm.Lasso(alpha, fit_intercept=False, tol=1e-6 * alpha).fit(F, y).coef_
+    if "scikit-learn" in wanted:
+        rows["scikit-learn"] = lambda: Lasso(alpha, fit_intercept=False, tol=1e-8, max_iter=10**6).fit(F, y).coef_
     return rows
 
 
-def path_peers(X: np.ndarray, y: np.ndarray, alphas: np.ndarray) -> dict[str, Callable[[], Any]]:
-    F = np.asfortranarray(X)
+def path_peers(X: Any, y: np.ndarray, alphas: np.ndarray, wanted: list[str]) -> dict[str, Callable[[], Any]]:
+    F = packed(X)
     rows: dict[str, Callable[[], Any]] = {}
-    try:
+    if "celer" in wanted:
         from celer.homotopy import celer_path
 
         rows["celer"] = lambda: celer_path(F, y, "lasso", alphas=alphas, tol=1e-8)
-    except ImportError:
-        pass
-    rows["scikit-learn"] = lambda: lasso_path(F, y, alphas=alphas, tol=1e-8, max_iter=10**6)
+    if "scikit-learn" in wanted:
+        rows["scikit-learn"] = lambda: lasso_path(F, y, alphas=alphas, tol=1e-8, max_iter=10**6)
     return rows
-
-
-def jaxopt_hold_out(X: Any, y: Any, alpha: float) -> Callable[[], Any] | None:
-    """Value and derivative of a hold-out loss by jaxopt's proximal gradient method and its implicit differentiation."""
-    try:
-        import jaxopt
-    except ImportError:
-        return None
-    n = len(y)
-    solver = jaxopt.ProximalGradient(
-        lambda w, data: jnp.sum(jnp.square(data[1] - data[0] @ w)) / (2 * n),
-        jaxopt.prox.prox_lasso,
-        maxiter=20000,
-        tol=1e-8,
-    )
-
-    def loss(a):
-        w = solver.run(jnp.zeros(X.shape[1]), hyperparams_prox=a, data=(X, y)).params
-        return jnp.mean(jnp.square(y[:50] - X[:50] @ w))
-
-    program = jax.jit(jax.value_and_grad(loss))
-    return lambda: jax.block_until_ready(program(alpha))
 
 
 def medians(rows: dict[str, Callable[[], Any]], repeats: int = 5) -> dict[str, float]:
     """CPU milliseconds of each row, alternating, after one run that warms up and compiles; slow rows run once."""
     spent: dict[str, list[float]] = {name: [] for name in rows}
-    for run in rows.values():
-        run()
-    for _ in range(repeats):
+    for turn in range(repeats + 1):
         for name, run in rows.items():
             if spent[name] and spent[name][0] > 10:
                 continue
             begin = time.process_time()
             run()
-            spent[name].append(time.process_time() - begin)
+            used = time.process_time() - begin
+            if turn or (used > 10 and not name.startswith("icg")):
+                spent[name].append(used)
     return {name: 1e3 * float(np.median(times)) for name, times in spent.items()}
 
 
-def exact_slope(X: np.ndarray, alpha: float, w: np.ndarray) -> np.ndarray:
+def exact_slope(X: Any, alpha: float, w: np.ndarray) -> np.ndarray:
+    """The derivative of the coefficients by log(alpha), by the formula on their support."""
     S = np.flatnonzero(w)
     slope = np.zeros_like(w)
-    slope[S] = -alpha * len(X) * np.linalg.solve(X[:, S].T @ X[:, S], np.sign(w[S]))
+    columns = X[:, S].toarray() if scipy.sparse.issparse(X) else X[:, S]
+    slope[S] = -alpha * X.shape[0] * np.linalg.solve(columns.T @ columns, np.sign(w[S]))
     return slope
 
 
-def cases() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    return {
-        "200x5000, correlation .5": simulated(200, 5000, 0.5),
-        "200x5000, correlation .9": simulated(200, 5000, 0.9),
-        "100x1000, correlation .5": simulated(100, 1000, 0.5),
-        "diabetes, quadratic": diabetes(2),
-        "diabetes, cubic": diabetes(3),
-        "1000x10000, correlation .5": simulated(1000, 10000, 0.5),
-        "1000x10000, correlation .9": simulated(1000, 10000, 0.9),
-    }
+def error(found: Any, exact: Any) -> float:
+    return float(np.abs(np.asarray(found) - exact).max() / max(np.abs(exact).max(), 1e-300))
 
 
-def paths() -> None:
-    """100 penalties down to alpha_max / 100, each to a relative gap of 1e-8 or better; scikit-learn once."""
-    print("\n100 penalties from alpha_max to alpha_max / 100, CPU ms:\n")
-    print("| data | icg.path | celer | scikit-learn | knots | largest gap | slope error |")
-    print("|---|---|---|---|---|---|---|")
-    for name, (X, y) in list(cases().items())[:5]:
-        alphas = np.abs(X.T @ y).max() / len(y) * np.geomspace(1, 0.01, 100)
-        arguments = jnp.asarray(X), jnp.asarray(y), jnp.asarray(alphas)
-        program = jax.jit(lambda X, y, alphas: icg.path(icg.lasso, X, y, alphas, throw=False))
-        found = program(*arguments)
-        rows = {"icg": lambda p=program, a=arguments: jax.block_until_ready(p(*a)), **path_peers(X, y, alphas)}
-        times = medians(rows, repeats=3)
-        worst = max(gap(X, y, a, np.asarray(w)) for a, w in zip(alphas[1:], found.coef[1:], strict=True))
-        errors = [
-            np.abs(np.asarray(found.slope[i]) * a - exact_slope(X, a, np.asarray(found.coef[i]))).max()
-            / np.abs(np.asarray(found.slope[i]) * a).max()
-            for i, a in enumerate(alphas)
-            if i
-        ]
-        cells = " | ".join(f"{times[key]:.3g}" if key in times else "-" for key in ("icg", "celer", "scikit-learn"))
-        knots = int((found.features != 0).sum())
-        print(f"| {name} | {cells} | {knots} | {worst:.1e} | {max(errors):.1e} |", flush=True)
+def on_device(X: Any, y: np.ndarray) -> tuple[Any, Any]:
+    return icg.designs.sparse(X) if scipy.sparse.issparse(X) else jnp.asarray(X), jnp.asarray(y)
+
+
+def hold_out(t: Any, X: Any, y: Any, rows: Any) -> tuple[Any, Any]:
+    """The loss on `rows = (X_val, y_val)`, and the coefficients."""
+    w = icg.solve(icg.lasso(X, y, jnp.exp(t))).value
+    return jnp.mean(jnp.square(rows[1] - rows[0] @ w)), w
+
+
+def strongest(X: Any, y: np.ndarray) -> float:
+    return float(np.abs(X.T @ y).max() / len(y))
+
+
+def ratio(times: dict[str, float], one: str, other: str) -> str:
+    return f"{times[one] / times[other]:.2f}" if one in times and other in times else "-"
+
+
+def cells(times: dict[str, float], names: list[str]) -> str:
+    return " | ".join(f"{times[name]:.3g}" if name in times else "-" for name in names)
+
+
+def heading(title: str, columns: str) -> None:
+    print(f"\n{title}:\n\n| {columns} |\n|" + "---|" * (columns.count("|") + 1))
+
+
+def solves(name: str, X: Any, y: np.ndarray, wanted: list[str]) -> None:
+    first = X[:50].toarray() if scipy.sparse.issparse(X) else X[:50]
+    at = *on_device(X, y), (jnp.asarray(first), jnp.asarray(y[:50]))
+    value, both = jax.jit(hold_out), jax.jit(jax.value_and_grad(hold_out, has_aux=True))
+    slope = jax.jit(lambda t, X, y, rows: jax.jvp(lambda t: hold_out(t, X, y, rows)[1], (t,), (1.0,))[1])
+
+    def row(part: float) -> None:
+        alpha = part * strongest(X, y)
+        t = jnp.log(alpha)
+        (_, w), derivative = both(t, *at)
+        w = np.asarray(w)
+        exact = exact_slope(X, alpha, w)
+        exact_loss = -2 * np.mean((y[:50] - X[:50] @ w) * (X[:50] @ exact))
+        kept: dict[str, np.ndarray] = {}
+
+        def keeping(peer: str, run: Callable[[], np.ndarray]) -> Callable[[], None]:
+            return lambda: kept.update({peer: run()})
+
+        rows = {
+            "icg": lambda: jax.block_until_ready(value(t, *at)),
+            "icg + derivative": lambda: jax.block_until_ready(both(t, *at)),
+            **{peer: keeping(peer, run) for peer, run in peers(X, y, alpha, wanted).items()},
+        }
+        times = medians(rows)
+        added = times["icg + derivative"] / times["icg"] - 1
+        gaps = ", ".join(f"{gap(X, y, alpha, v):.0e}" for v in (w, *kept.values()))
+        print(
+            f"| {name}, {part:g} | {np.count_nonzero(w)} | {cells(times, NAMED)} | {ratio(times, 'icg', 'celer')} | "
+            f"{added:+.0%} | {gaps} | {error(slope(t, *at), exact):.0e}, {error(derivative, exact_loss):.0e} |",
+            flush=True,
+        )
+
+    row(0.1)
+    row(0.01)
+
+
+def compilation(name: str, X: Any, y: np.ndarray) -> None:
+    """The first solve of a data set, part by part, and how many programs five more penalties compile."""
+    X, y = on_device(X, y)
+    fit = jax.jit(lambda alpha, X, y: icg.solve(icg.lasso(X, y, alpha)).value)
+    marks = [time.process_time()]
+    traced = fit.trace(0.1, X, y)
+    marks.append(time.process_time())
+    lowered = traced.lower()
+    marks.append(time.process_time())
+    lowered.compile()
+    marks.append(time.process_time())
+    largest = float(jnp.max(jnp.abs(y @ X))) / len(y)
+    for part in (0.9, 0.5, 0.2, 0.1, 0.05):
+        jax.block_until_ready(fit(part * largest, X, y))
+    spent = " | ".join(f"{s:.2f}" for s in (*np.diff(marks), marks[-1] - marks[0]))
+    print(f"| {name} | {spent} | {fit._cache_size()} |", flush=True)
+
+
+def paths(name: str, X: Any, y: np.ndarray, wanted: list[str]) -> None:
+    """100 penalties down to alpha_max / 100, each to a relative gap of 1e-8 or better."""
+    alphas = strongest(X, y) * np.geomspace(1, 0.01, 100)
+    arguments = *on_device(X, y), jnp.asarray(alphas)
+    program = jax.jit(lambda X, y, alphas: icg.path(icg.lasso, X, y, alphas, throw=False))
+    found = program(*arguments)
+    rows = {"icg": lambda: jax.block_until_ready(program(*arguments)), **path_peers(X, y, alphas, wanted)}
+    times = medians(rows, repeats=3)
+    coefs, slopes = np.asarray(found.coef), np.asarray(found.slope)
+    worst = max(gap(X, y, a, w) for a, w in zip(alphas[1:], coefs[1:], strict=True))
+    some = range(1, 100, 1 if X.shape[0] < 1000 else 14)
+    errors = [error(slopes[i] * alphas[i], exact_slope(X, alphas[i], coefs[i])) for i in some]
+    speed = f"{ratio(times, 'celer', 'icg')} | {ratio(times, 'scikit-learn', 'icg')}"
+    knots = int((found.features != 0).sum())
+    print(
+        f"| {name} | {cells(times, ['icg', 'celer', 'scikit-learn'])} | {speed} | {knots} | {worst:.0e} | "
+        f"{max(errors):.0e} |",
+        flush=True,
+    )
 
 
 def against_jaxopt() -> None:
-    """Value and derivative of a hold-out loss, 200x5000 at alpha_max / 10: one run of jaxopt, warm."""
-    X, y = map(jnp.asarray, simulated(200, 5000, 0.5))
-    alpha = 0.1 * float(jnp.abs(X.T @ y).max()) / len(y)
-    theirs = jaxopt_hold_out(X, y, alpha)
-    if theirs is None:
-        return
-    program = jax.jit(
-        jax.value_and_grad(lambda a: jnp.mean(jnp.square(y[:50] - X[:50] @ icg.solve(icg.lasso(X, y, a)).value)))
-    )
+    """Value and derivative of a hold-out loss, 200x5000 at alpha_max / 10: jaxopt's proximal gradient method, warm."""
+    import jaxopt
 
-    def ours() -> Any:
-        return jax.block_until_ready(program(alpha))
+    X, y = simulated(200, 5000, 0.5)
+    alpha = 0.1 * strongest(X, y)
+    at, t = (jnp.asarray(X), jnp.asarray(y), (jnp.asarray(X[:50]), jnp.asarray(y[:50]))), jnp.log(alpha)
+    smooth = lambda w, data: jnp.mean(jnp.square(data[1] - data[0] @ w)) / 2  # noqa: E731
+    solver = jaxopt.ProximalGradient(smooth, jaxopt.prox.prox_lasso, maxiter=20000, tol=1e-8)
 
-    times = medians({"icg": ours, "jaxopt": theirs}, repeats=3)
-    (_, slope), (_, other) = ours(), theirs()
-    print(
-        f"\nHold-out value and derivative, 200x5000, alpha_max / 10, CPU ms: icg {times['icg']:.3g}, jaxopt "
-        f"ProximalGradient {times['jaxopt']:.3g}, {times['jaxopt'] / times['icg']:.0f} times; its derivative is off by "
-        f"{abs(float(other) / float(slope) - 1):.1e}"
-    )
+    def other(t: Any, X: Any, y: Any, rows: Any) -> tuple[Any, Any]:
+        w = solver.run(jnp.zeros(X.shape[1]), hyperparams_prox=jnp.exp(t), data=(X, y)).params
+        return jnp.mean(jnp.square(rows[1] - rows[0] @ w)), w
+
+    programs = {
+        name: jax.jit(jax.value_and_grad(loss, has_aux=True)) for name, loss in (("icg", hold_out), ("jaxopt", other))
+    }
+    times = medians({name: lambda run=run: jax.block_until_ready(run(t, *at)) for name, run in programs.items()}, 3)
+    print("\nValue and derivative of a hold-out loss, 200x5000, correlation .5, alpha_max / 10:\n")
+    print("| | CPU ms | gap | error of the derivative |\n|---|---|---|---|")
+    exact = None
+    for name, run in programs.items():
+        (_, w), derivative = run(t, *at)
+        w = np.asarray(w)
+        if exact is None:
+            exact = -2 * np.mean((y[:50] - X[:50] @ w) * (X[:50] @ exact_slope(X, alpha, w)))
+        print(f"| {name} | {times[name]:.3g} | {gap(X, y, alpha, w):.0e} | {abs(float(derivative) / exact - 1):.0e} |")
+    print(f"\njaxopt takes {times['jaxopt'] / times['icg']:.0f} times as long.", flush=True)
+
+
+def installed(names: list[str]) -> list[str]:
+    found = []
+    for name in names:
+        try:
+            print(f"{name} {version(name)}", end="; ")
+            found.append(name)
+        except PackageNotFoundError:
+            print(f"{name} is not installed: skipped", end="; ")
+    return found
 
 
 def main() -> int:
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},")
-    print(f"jax {jax.__version__}, scikit-learn {sklearn.__version__}; command: python {' '.join(sys.argv)}\n")
-    print(
-        "| data | alpha | support | icg value | icg value and derivative | celer | scikit-learn | gap | slope error |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
-    data = dict(list(cases().items())[: 5 if "--small" in sys.argv else None])
-    compiled = {}
-    for name, (X, y) in data.items():
-        device_X, device_y = jnp.asarray(X), jnp.asarray(y)
-        # the data are arguments: as constants XLA would spend seconds folding them into the program
-        fit = jax.jit(lambda log_alpha, X, y: icg.solve(icg.lasso(X, y, jnp.exp(log_alpha))).value)
-        fit_and_slope = jax.jit(lambda t, X, y, fit=fit: jax.jvp(lambda s: fit(s, X, y), (t,), (1.0,)))
-
-        def solve(t, X=device_X, y=device_y, fit=fit):
-            return fit(t, X, y)
-
-        def both(t, X=device_X, y=device_y, fit_and_slope=fit_and_slope):
-            return fit_and_slope(t, X, y)
-
-        begin = time.perf_counter()
-        jax.block_until_ready(solve(0.0))
-        compiled[name] = time.perf_counter() - begin
-        for part in (0.1, 0.01):
-            alpha = part * np.abs(X.T @ y).max() / len(y)
-            log_alpha = jnp.log(alpha)
-            w, slope = map(np.asarray, both(log_alpha))
-            expected = exact_slope(X, alpha, w)
-            rows = {
-                "value": lambda s=solve, t=log_alpha: jax.block_until_ready(s(t)),
-                "both": lambda b=both, t=log_alpha: jax.block_until_ready(b(t)),
-                **peers(X, y, alpha),
-            }
-            times = medians(rows)
-            cells = [f"{times[key]:.3g}" if key in times else "-" for key in ("value", "both", "celer", "scikit-learn")]
-            error = np.abs(slope - expected).max() / max(np.abs(expected).max(), 1e-300)
-            print(
-                f"| {name} | alpha_max * {part:g} | {np.count_nonzero(w)} | {' | '.join(cells)} | "
-                f"{gap(X, y, alpha, w):.1e} | {error:.1e} |",
-                flush=True,
-            )
-    print("\nFirst call of the value, tracing and compiling included (wall seconds):")
-    print("; ".join(f"{name}: {seconds:.2f}" for name, seconds in compiled.items()))
-    paths()
-    against_jaxopt()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tables", nargs="*", default=["solve", "compile", "path", "jaxopt"])
+    parser.add_argument("--data", nargs="*", default=[""], help="parts of names of data sets")
+    parser.add_argument("--peers", nargs="*", default=["celer", "skglm", "scikit-learn", "jaxopt"])
+    chosen = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; ")
+    wanted = installed(["jax", *chosen.peers])
+    print(f"command: python {' '.join(sys.argv)}")
+    data = [(name, make) for name, make in DATA.items() if any(part in name for part in chosen.data)]
+    if "compile" in chosen.tables:  # first, while nothing is compiled
+        heading(
+            "The first solve, CPU seconds, and programs that it and five more penalties compile",
+            "data | trace | lower | compile | all | programs",
+        )
+        for name, make in data:
+            compilation(name, *make())
+    if "solve" in chosen.tables:
+        heading(
+            "A cold solve, and the derivative of a hold-out loss; CPU ms",
+            f"data, alpha / alpha_max | support | {' | '.join(NAMED)} | icg / celer | derivative adds | gap, peers' | "
+            "error of slope, of the loss's",
+        )
+        for name, make in data:
+            solves(name, *make(), wanted)
+    if "path" in chosen.tables:
+        heading(
+            "100 penalties from alpha_max to alpha_max / 100, CPU ms",
+            "data | icg.path | celer | scikit-learn | celer / icg | scikit-learn / icg | knots | gap | slope error",
+        )
+        for name, make in data:
+            paths(name, *make(), wanted)
+    if "jaxopt" in chosen.tables and "jaxopt" in wanted:
+        against_jaxopt()
     return 0
 
 

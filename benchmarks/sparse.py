@@ -20,20 +20,12 @@ import jax
 import numpy as np
 import scipy.sparse
 from lasso import gap, medians
+from lasso import sparse as simulated
 
 import implicitcg as icg
 from implicitcg.linear import design
 
 jax.config.update("jax_enable_x64", True)
-
-
-def simulated(n: int = 10_000, p: int = 20_000, filled: float = 0.01) -> tuple[scipy.sparse.csc_matrix, np.ndarray]:
-    random = np.random.default_rng(0)
-    X = scipy.sparse.random(n, p, filled, format="csc", random_state=random, data_rvs=random.standard_normal)
-    w = np.zeros(p)
-    w[random.choice(p, n // 100, replace=False)] = 1.0
-    signal = X @ w
-    return X, signal + 0.5 * signal.std() * random.standard_normal(n)
 
 
 def show(title: str, times: dict[str, float]) -> None:

@@ -76,11 +76,11 @@ def test_the_tableau_is_the_swept_matrix_whatever_the_way_there():
     np.testing.assert_allclose(dense(tableau), exact(active), atol=1e-12)
     for k, leaving in [(2, False), (4, True), (0, False), (4, False)]:
         k = jnp.asarray(k, jnp.int32)
-        column, pivot = tableau.column(gram, k)
+        column, pivot = tableau.column(gram, k, jnp.asarray(len(gram)))
         tableau = tableau.sweep(k, column, pivot, jnp.asarray(leaving), jnp.asarray(True))
         active[k] = not leaving
         np.testing.assert_allclose(dense(tableau), exact(active), atol=1e-11)
-    undone = tableau.sweep(k, *tableau.column(gram, k), jnp.asarray(True), jnp.asarray(False))
+    undone = tableau.sweep(k, *tableau.column(gram, k, jnp.asarray(len(gram))), jnp.asarray(True), jnp.asarray(False))
     np.testing.assert_allclose(dense(undone), exact(active), atol=1e-11)
 
 

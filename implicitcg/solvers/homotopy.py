@@ -104,13 +104,13 @@ def follow(
         tableau.used,
         Knots(jnp.zeros(record, w.dtype), jnp.zeros(record, jnp.int32)),
     )
-    capacity = tableau.rows.shape[0]
+    capacity, count = tableau.rows.shape[0], jnp.sum(line.usable).astype(jnp.int32)
     return while_loop(
-        lambda at: (at.tau > 0) & (at.tableau.used < capacity), lambda at: _to_next_knot(gram, line, at), start
+        lambda at: (at.tau > 0) & (at.tableau.used < capacity), lambda at: _to_next_knot(gram, count, line, at), start
     )
 
 
-def _to_next_knot(gram: Array, line: Line, at: Position) -> Position:
+def _to_next_knot(gram: Array, count: Array, line: Line, at: Position) -> Position:
     active = at.sign != 0
     threshold = line.end + at.tau * line.fall
     speed = jnp.where(active, -at.drift, 0)
@@ -134,7 +134,7 @@ def _to_next_knot(gram: Array, line: Line, at: Position) -> Position:
     w = w.at[k].set(jnp.where(leaving & ~last, 0, w[k]))
     correlation = jnp.where(active, (line.end + tau * line.fall) * at.sign, at.correlation + length * change)
 
-    column, pivot = at.tableau.column(gram, k)
+    column, pivot = at.tableau.column(gram, k, count)
     side = jnp.where(at.correlation[k] + length * change[k] >= 0, 1, -1).astype(w.dtype)
     depends = ~last & ~leaving & (pivot <= line.floor[k])
     swaps = depends & ~forced & _outgrows(line, change, k, side)

@@ -32,6 +32,7 @@ from ..linear.factorisation import ordered_index
 BLOCK = 64  # rows solved at once
 MANY = 512  # up to this many rows a product with all of them is quickest; more are a multiple of `BLOCK`
 FEW = 8  # rows combined at once, a divisor of `BLOCK`
+WIDE = 512  # columns combined at once
 
 
 class Tableau(NamedTuple):
@@ -68,27 +69,43 @@ class Tableau(NamedTuple):
             jnp.where(active, -2, 0).astype(dtype),
         )
 
-    def column(self, gram: Float[Array, "c c"], k: Int[Array, ""]) -> tuple[Float[Array, " c"], Float[Array, ""]]:
-        """`T_:k` but for its entry `k`, which still lacks the diagonal, and the entry `T_kk`."""
-        column = gram[k] - self._combined(self.rows[:, k] * self.inverse)
+    def column(
+        self, gram: Float[Array, "c c"], k: Int[Array, ""], count: Int[Array, ""]
+    ) -> tuple[Float[Array, " c"], Float[Array, ""]]:
+        """`T_:k` but for its entry `k`, which still lacks the diagonal, and the entry `T_kk`.
+
+        Only the first `count` columns of `gram` are not zero.
+        """
+        column = gram[k] - self._combined(self.rows[:, k] * self.inverse, count)
         return column, column[k] + self.diagonal[k]
 
-    def _combined(self, weights: Float[Array, " e"]) -> Float[Array, " c"]:
-        """`weights @ U`; of many rows only those in use, a few at a time: a block of them would be copied first."""
+    def _combined(self, weights: Float[Array, " e"], count: Int[Array, ""]) -> Float[Array, " c"]:
+        """`weights @ U`; of many rows only those in use, and of them only the first `count` columns.
+
+        A few rows at a time, on a piece of them that stays in the cache: larger blocks would be copied first.
+        """
         e, c = self.rows.shape
         if e <= MANY:
             return weights @ self.rows
-
-        def add(i: Array, total: Array) -> Array:
-            start = i * FEW
-            own = lax.dynamic_slice(weights, (start,), (FEW,))
-            rows = lax.dynamic_slice(self.rows, (start, jnp.zeros_like(start)), (FEW, c))
-            for k in range(FEW):
-                total = total + own[k] * rows[k]
-            return total
-
+        width = min(c, WIDE)
         turns = (self.used + FEW - 1) // FEW
-        return fori_loop(jnp.zeros_like(turns), turns, add, jnp.zeros(c, weights.dtype))
+
+        def piece(j: Array, combined: Array) -> Array:
+            first = jnp.minimum(j * width, c - width)
+
+            def add(i: Array, total: Array) -> Array:
+                start = i * FEW
+                own = lax.dynamic_slice(weights, (start,), (FEW,))
+                rows = lax.dynamic_slice(self.rows, (start, first), (FEW, width))
+                for k in range(FEW):
+                    total = total + own[k] * rows[k]
+                return total
+
+            total = fori_loop(jnp.zeros_like(turns), turns, add, jnp.zeros(width, weights.dtype))
+            return lax.dynamic_update_slice(combined, total, (first,))
+
+        pieces = (count + width - 1) // width
+        return fori_loop(jnp.zeros_like(pieces), pieces, piece, jnp.zeros(c, weights.dtype))
 
     def product(self, gram: Float[Array, "c c"], v: Float[Array, " c"]) -> Float[Array, " c"]:
         """`T v`."""
@@ -136,7 +153,7 @@ class Tableau(NamedTuple):
 def _forward_substitution(tableau: Tableau, right: Float[Array, "e k"]) -> Float[Array, "e k"]:
     """`(I + M)^{-1} right` with the strict lower triangle `M_{e,i} = D_i U_i,{k_e}`, by blocks of the rows in use."""
     e, k = right.shape
-    spare = -e % BLOCK  # none where the rows are many, see `Sizes`
+    spare = -e % BLOCK
     rows = jnp.pad(tableau.rows, ((0, spare), (0, 0)))
     inverse = jnp.pad(tableau.inverse, (0, spare))
     variable = jnp.pad(tableau.variable, (0, spare))
