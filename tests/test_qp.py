@@ -1,5 +1,9 @@
 """Quadratic programs in batches: exact to rounding, differentiated exactly, and every element judged by itself."""
 
+import os
+import subprocess
+import sys
+
 import cvxpy as cp
 import jax
 import jax.numpy as jnp
@@ -142,3 +146,22 @@ def test_a_flat_direction_and_a_jumping_linear_program_are_refused_by_name():
     assert bool(icg.solve(edge, throw=False).status == icg.Status.not_unique)
     with pytest.raises(icg.SolveError, match="not unique"):
         icg.solve(edge)
+
+
+ON_ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import jax, jax.numpy as jnp, implicitcg as icg
+jax.config.update("jax_enable_x64", True)
+def first(q): return icg.solve(icg.qp(2 * jnp.eye(3), q, jnp.ones((1, 3)), jnp.ones(1))).value[0]
+print((6 * jax.jit(jax.grad(first))(jnp.arange(3.0))).round(6).tolist())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot pin a process to a core")
+def test_the_reverse_derivative_without_inequalities_compiles_on_one_core():
+    # compiled anew: XLA behaves differently there only while it compiles
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false", "JAX_PLATFORMS": "cpu"}
+    run = subprocess.run([sys.executable, "-c", ON_ONE_CORE], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "[-2.0, 1.0, 1.0]"

@@ -35,7 +35,10 @@ class QuadraticInverse(AbstractInverse):
 
 def _split(inverse: QuadraticInverse, rhs: Array) -> tuple[Array, Array, Array]:
     n, e = len(inverse.P), len(inverse.A)
-    return rhs[:n], rhs[n : n + e], rhs[n + e :]
+    # An empty slice at the end of a concatenation is one that XLA's simplifier does not finish. On a machine with one
+    # core it then leaves later functions as they are, and their callbacks are not found when the program is compiled.
+    last = rhs[n + e :] if len(inverse.G) else jnp.zeros(0, rhs.dtype)
+    return rhs[:n], rhs[n : n + e], last
 
 
 def _solve(inverse: QuadraticInverse, rhs: Array) -> Array:
