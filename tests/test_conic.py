@@ -13,6 +13,8 @@ import scipy.sparse
 from laws import assert_close, direction_like, inner, moved
 
 import implicitcg as icg
+from implicitcg.solvers.external import recent_factors
+from implicitcg.solvers.external.face_system import face_system
 
 cones = icg.cones
 
@@ -169,15 +171,63 @@ def test_repeated_eigenvalues_are_no_kink():
     np.testing.assert_allclose(jax.jacfwd(lambda u: projected(S, u))(u), np.eye(3), atol=1e-10)
 
 
-def test_dependent_constraints_keep_the_value_and_refuse_the_derivative_by_name():
+def test_dependent_bounds_have_the_derivative_of_one_exact_piece_and_a_certificate_that_names_them():
+    def twice(q, b):
+        A = jnp.array([[-1.0, 0.0], [-1.0, 0.0], [0.0, -1.0]])
+        return icg.conic(jnp.eye(2), q, A, b, cones.Nonnegative(3))
+
+    q, b = jnp.array([1.0, 1.0]), jnp.array([0.0, 0.0, 5.0])
+    in_q, in_b = jax.jacrev(lambda q, b: icg.solve(twice(q, b)).value, argnums=(0, 1))(q, b)
+    np.testing.assert_allclose(icg.solve(twice(q, b)).value, [0.0, -1.0], atol=1e-12)
+    np.testing.assert_allclose(in_q, [[0.0, 0.0], [0.0, -1.0]], atol=1e-12)
+    # x_0 = max(-b_0, -b_1): one of its two pieces
+    assert sorted(np.asarray(in_b[0]).round(12).tolist()) == [-1.0, 0.0, 0.0] and in_b[0, 2] == 0
+    verdict = icg.certify(twice(q, b), icg.solve(twice(q, b)))
+    assert verdict.verdict == "singular" and "A[0], A[1] are linearly dependent" in verdict.reason
+
+
+def test_a_bound_twice_beside_a_second_order_cone_has_the_slope_of_differences_along_both():
+    A = jnp.concatenate([-jnp.eye(3), jnp.array([[0.0, 1.0, 0.0]] * 2)])
+
+    def value(b):
+        cone = cones.Product(cones.SecondOrder(3), cones.Nonnegative(2))
+        return icg.solve(icg.conic(jnp.eye(3), -jnp.array([1.0, 3.0, 4.0]), A, b, cone)).value
+
+    b, both = jnp.array([0.0, 0.0, 0.0, 1.0, 1.0]), jnp.array([0.0, 0.0, 0.0, 1.0, 1.0])
+    difference = (value(b + 1e-5 * both) - value(b - 1e-5 * both)) / 2e-5
+    # curvature times the square of the step, and rounding over the step
+    np.testing.assert_allclose(jax.jvp(value, (b,), (both,))[1], difference, atol=1e-9)
+
+
+def test_dependent_equalities_keep_the_value_and_refuse_the_derivative_by_name():
     def twice(q):
-        A, b = jnp.array([[-1.0, 0.0], [-1.0, 0.0], [0.0, -1.0]]), jnp.array([0.0, 0.0, 5.0])
-        return icg.solve(icg.conic(jnp.eye(2), q, A, b, cones.Nonnegative(3))).value
+        return icg.solve(icg.conic(jnp.eye(2), q, jnp.ones((2, 2)), jnp.ones(2), cones.Zero(2))).value
 
     q = jnp.array([1.0, 1.0])
-    np.testing.assert_allclose(twice(q), [0.0, -1.0], atol=1e-10)
+    np.testing.assert_allclose(twice(q), [0.5, 0.5], atol=1e-10)
     with pytest.raises(icg.SolveError, match="singular"):
         jax.jacfwd(twice)(q)
+
+
+def test_one_factorisation_serves_the_solution_and_all_rows_of_its_jacobian(monkeypatch):
+    made = []
+
+    def counted(P, A, face):
+        made.append(face)
+        return face_system(P, A, face)
+
+    monkeypatch.setattr(recent_factors, "face_system", counted)
+
+    def value(b):
+        A = jnp.concatenate([-jnp.eye(4), jnp.ones((1, 4))])
+        return icg.solve(icg.conic(jnp.eye(4), jnp.arange(4.0) - 2.7182, A, b, cones.Nonnegative(5))).value
+
+    b = jnp.array([0.0, 0.0, 0.0, 0.0, 1.0])
+    value(b)
+    alone = len(made)
+    assert alone >= 1
+    jax.jacrev(value)(b)
+    assert len(made) == alone
 
 
 def test_a_large_sparse_program_with_a_row_of_zeros_keeps_its_value_and_refuses_its_derivative():

@@ -17,6 +17,8 @@ from jax import Array
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Bool, Float
 
+from ..base import only_where
+
 
 class Eliminated(eqx.Module):
     """`L` with `K = L L^T`, and `L^{-1} A^T = U^T R^T` with orthonormal rows `U` and `R` lower triangular.
@@ -104,13 +106,28 @@ class KKTFactor(eqx.Module):
         A: Float[Array, "e n"],
         G: Float[Array, "m n"],
         rhs: tuple[Float[Array, " n"], Float[Array, " e"], Float[Array, " m"]],
+        enough: float = 0.0,
     ) -> tuple[Float[Array, " n"], Float[Array, " e"], Float[Array, " m"]]:
-        """`solve`, then one step of iterative refinement with the matrices themselves."""
+        """`solve`, then one step of iterative refinement with the matrices themselves.
+
+        Unless the residual is within `enough` of the largest entries of right side and solution already.
+        """
         r, a, g = rhs
         x, y, z = self.solve(G, r, a, g)
-        miss = jnp.where(self.active, g - G @ x, 0)
-        dx, dy, dz = self.solve(G, r - (P @ x + y @ A + z @ G), a - A @ x, miss)
-        return x + dx, y + dy, z + dz
+        left = r - (P @ x + y @ A + z @ G), a - A @ x, jnp.where(self.active, g - G @ x, 0)
+
+        def once_more() -> tuple[Array, Array, Array]:
+            dx, dy, dz = self.solve(G, *left)
+            return x + dx, y + dy, z + dz
+
+        if enough == 0.0:
+            return once_more()
+        close = _largest(*left) <= enough * (_largest(r, a, jnp.where(self.active, g, 0)) + _largest(x, y, z))
+        return only_where(~close, once_more, (x, y, z))
+
+
+def _largest(*vectors: Array) -> Float[Array, ""]:
+    return jnp.max(jnp.abs(jnp.concatenate(vectors)))
 
 
 def gram(space: Eliminated, G: Float[Array, "m n"]) -> tuple[Float[Array, "m m"], Float[Array, " m"]]:

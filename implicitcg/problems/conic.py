@@ -17,10 +17,12 @@ from ..base.checks import floating, require_finite
 from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation, judge_positive_definite
 from ..linear import AbstractMatrix, problem_matrix
 from ..nonsmooth import kinks
-from ..penalties.cones import AbstractCone, Nonnegative, Zero
+from ..penalties.cones import AbstractCone
 from ..solvers.external import Clarabel
+from ..solvers.external.cone_faces import layout
 from ..solvers.external.conic_inverse import ConicInverse, known
 from ..solvers.external.conic_library import factors
+from .quadratic_certificate import dependence, rank
 
 ENUMERATED = 200  # unknowns up to which the elements at the kinks are formed
 LARGE = 2000  # variables up to which a certificate factorises densely
@@ -100,6 +102,9 @@ class Conic(AbstractProblem[ConicPoint]):
         n, m = len(z.x), len(z.v)
         if n + m <= ENUMERATED:
             found = super().certificate(z, residual, tolerance)
+            if found.verdict == "singular":
+                reason = self._dependence(np.asarray(z.v, np.float64), tolerance)
+                return found if reason is None else dataclasses.replace(found, reason=reason)
             if found.verdict != "unknown":
                 return found
         else:
@@ -112,17 +117,18 @@ class Conic(AbstractProblem[ConicPoint]):
         reason = "the objective is strictly convex on the equalities and the constraints that may bind are independent"
         return dataclasses.replace(found, verdict="certified", min_singular_value=smallest, reason=reason)
 
+    def _dependence(self, v: np.ndarray, tolerance: float | None) -> str | None:
+        """Which equalities and bounds that are met depend on each other, if any do."""
+        where = layout(factors(self.cone))
+        rows = np.concatenate([where.zero, where.orthant[v[where.orthant] <= _near(v, tolerance)]])
+        smallest, null = rank(self.A.on_host().tocsr()[rows].toarray())
+        return None if smallest > 0 else dependence(null, [f"A[{i}]" for i in rows], len(where.zero))
+
     def _regular_in_every_element(self, v: np.ndarray, tolerance: float | None) -> tuple[bool, float]:
-        n, m, near = self.q.shape[0], len(v), 1e-9 * (1 + np.abs(v).max(initial=0))
-        near = near if tolerance is None else max(near, tolerance)
-        fixed, loose, start = np.zeros(m, bool), np.zeros(m, bool), 0
-        for part in factors(self.cone):
-            rows = slice(start, start + part.dimension)
-            if isinstance(part, Zero):
-                fixed[rows] = True
-            elif isinstance(part, Nonnegative):
-                fixed[rows], loose[rows] = v[rows] < -near, v[rows] > near
-            start += part.dimension
+        n, m, near, where = self.q.shape[0], len(v), _near(v, tolerance), layout(factors(self.cone))
+        fixed, loose = np.zeros(m, bool), np.zeros(m, bool)
+        fixed[where.zero] = True
+        fixed[where.orthant], loose[where.orthant] = v[where.orthant] < -near, v[where.orthant] > near
         if n > LARGE or m - loose.sum() > n:  # more rows than variables are dependent
             return False, 0.0
         A = self.A.on_host().toarray()
@@ -136,6 +142,11 @@ class Conic(AbstractProblem[ConicPoint]):
     def default_solver(self) -> AbstractSolver:
         """Clarabel."""
         return Clarabel()
+
+
+def _near(v: np.ndarray, tolerance: float | None) -> float:
+    near = 1e-9 * (1 + np.abs(v).max(initial=0))
+    return near if tolerance is None else max(near, tolerance)
 
 
 def conic(

@@ -36,18 +36,10 @@ def _judge(P: np.ndarray, A: np.ndarray, G: np.ndarray, v: np.ndarray, near: flo
     count = int(kinks.sum())
     active = np.flatnonzero(strong | kinks)
     rows, scale = np.concatenate([A, G[active]]), max(float(np.abs(P).max()), np.finfo(P.dtype).tiny)
-    smallest, null = _rank(rows)
+    smallest, null = rank(rows)
     if smallest == 0.0:
-        involved = np.flatnonzero(np.abs(null) > 1e-6 * np.abs(null).max())
-        names = [f"A[{i}]" if i < len(A) else f"G[{active[i - len(A)]}]" for i in involved]
-        shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-        consequence = (
-            "the equality constraints contradict each other after a small change of b, so there is no derivative"
-            if np.all(involved < len(A))
-            else "their multipliers are not unique, and the derivative of x is that of an independent subset of them, "
-            "one piece of the solution map"
-        )
-        reason = f"the active constraints {shown} are linearly dependent: {consequence}"
+        names = [f"A[{i}]" for i in range(len(A))] + [f"G[{i}]" for i in active]
+        reason = dependence(null, names, len(A))
         return Certificate("singular", count, margin, 0.0, 2**count, reason)
     held = np.concatenate([A, G[strong]])
     basis = _null_space(held)
@@ -65,7 +57,20 @@ def _judge(P: np.ndarray, A: np.ndarray, G: np.ndarray, v: np.ndarray, near: flo
     return Certificate("certified", count, margin, min(smallest, curvature), 2**count, reason)
 
 
-def _rank(rows: np.ndarray) -> tuple[float, np.ndarray]:
+def dependence(null: np.ndarray, names: list[str], equalities: int) -> str:
+    """What it means that the rows `names`, the equalities first, are dependent with the coefficients `null`."""
+    involved = np.flatnonzero(np.abs(null) > 1e-6 * np.abs(null).max())
+    shown = ", ".join([names[i] for i in involved][:6]) + (", ..." if len(involved) > 6 else "")
+    consequence = (
+        "the equality constraints contradict each other after a small change of b, so there is no derivative"
+        if np.all(involved < equalities)
+        else "their multipliers are not unique, and the derivative of x is that of an independent subset of them, "
+        "one piece of the solution map"
+    )
+    return f"the active constraints {shown} are linearly dependent: {consequence}"
+
+
+def rank(rows: np.ndarray) -> tuple[float, np.ndarray]:
     """The smallest singular value of rows, 0 where they are dependent to rounding, and then their dependence."""
     if len(rows) == 0:
         return np.inf, np.zeros(0)

@@ -10,6 +10,7 @@ from ..base import one_by_one
 from ..core import AbstractInverse
 from ..linear import KKTFactor
 
+ENOUGH = 30  # roundings of a residual with which a solution is not refined: the refined one has about ten
 SMALL = 40  # rows of the system up to which a batch is solved at once; above, its elements one after another
 
 
@@ -41,10 +42,14 @@ def _split(inverse: QuadraticInverse, rhs: Array) -> tuple[Array, Array, Array]:
     return rhs[:n], rhs[n : n + e], last
 
 
+def _enough(rhs: Array) -> float:
+    return ENOUGH * float(jnp.finfo(rhs.dtype).eps)
+
+
 def _solve(inverse: QuadraticInverse, rhs: Array) -> Array:
     factor, G = inverse.factor, inverse.G
     r = _split(inverse, rhs)
-    x, y, multiplier = factor.refined(inverse.P, inverse.A, G, r)
+    x, y, multiplier = factor.refined(inverse.P, inverse.A, G, r, _enough(rhs))
     return jnp.concatenate([x, y, jnp.where(factor.active, -multiplier, r[2] - G @ x)])
 
 
@@ -52,5 +57,5 @@ def _solve_transposed(inverse: QuadraticInverse, rhs: Array) -> Array:
     factor, G = inverse.factor, inverse.G
     r_x, r_y, r_v = _split(inverse, rhs)
     inactive = jnp.where(factor.active, 0, r_v)
-    x, y, multiplier = factor.refined(inverse.P, inverse.A, G, (r_x - inactive @ G, r_y, -r_v))
+    x, y, multiplier = factor.refined(inverse.P, inverse.A, G, (r_x - inactive @ G, r_y, -r_v), _enough(rhs))
     return jnp.concatenate([x, y, jnp.where(factor.active, multiplier, r_v)])

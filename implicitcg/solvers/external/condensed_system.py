@@ -92,6 +92,11 @@ class CondensedSystem:
         smallest = np.linalg.eigvalsh(matrix * scale[:, None] * scale)[0] if len(scale) else 1.0
         return bool(smallest > 10 * len(scale) * np.finfo(float).eps)
 
+    def bytes(self) -> int:
+        """About the memory it takes."""
+        dense = [part for part in (self.A, self.P) if isinstance(part, np.ndarray)]
+        return 8 * (2 * (len(self.H) + len(self.C)) ** 2 + self.T.size) + sum(part.nbytes for part in dense)
+
     def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`(dx, dy)` for right sides `r` `(n,)` and `t` `(m,)`."""
         dx, dy = self._solve(r, t)

@@ -18,8 +18,8 @@ from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Powe
 from .condensed_system import CondensedSystem
 from .cone_faces import exponents_of, face, layout
 from .conic_library import factors, symmetric_part
-from .face_system import face_system
 from .lanes import lanes_on_host
+from .recent_factors import RECENT
 from .sparse_system import SparseSystem
 
 KNOWN = (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power)
@@ -28,8 +28,8 @@ KNOWN = (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power)
 class ConicInverse(AbstractInverse):
     """`B^{-1}` for `B = [[P, A^T (D - I)], [A, D]]`, with `D` the Jacobian of the projection at `v`.
 
-    One callback for a whole batch; a matrix that several right sides share is factorised for each of them anew, unless
-    they come in one batch.
+    One callback for a whole batch. The factors of a moment ago are used again: those of the forward solve where the
+    face is polyhedral, and those of the first right side for all that share its matrix.
     """
 
     P: AbstractMatrix | None
@@ -73,4 +73,4 @@ def _factorised(inverse: Any) -> CondensedSystem | SparseSystem | None:
     v, slack = np.asarray(inverse.v, np.float64), np.asarray(inverse.slack, np.float64)
     if not (np.isfinite(v).all() and np.isfinite(A.data).all() and (P is None or np.isfinite(P.data).all())):
         return None
-    return face_system(P, A, face(layout(cones), exponents_of(cones), v, slack))
+    return RECENT.system(P, A, face(layout(cones), exponents_of(cones), v, slack))

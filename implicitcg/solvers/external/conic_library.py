@@ -18,6 +18,7 @@ from ...base import Status
 from ...core import AbstractSolver, Found
 from ...penalties.cones import AbstractCone, Product
 from .cone_faces import exponents_of, layout, snapped
+from .independent_rows import on_independent_rows
 from .lanes import lanes_on_host
 from .polish import Polished, polish
 
@@ -112,7 +113,7 @@ class AbstractConicLibrary(AbstractSolver):
         """`(x, v)` to rounding where Newton's method takes the library's point there; verdict and iterations."""
         tolerances = self.handover if self.tolerance is None else (self.tolerance,)
         where, exponents = layout(program.cones), exponents_of(program.cones)
-        tolerance, iterations, relative, found = 0.0, 0, np.inf, Polished(np.empty(0), np.empty(0), np.inf, True)
+        tolerance, iterations, relative, found = 0.0, 0, np.inf, Polished(np.empty(0), np.empty(0), np.inf, True, False)
         for tolerance in tolerances:
             point = self.minimise(program, tolerance)
             iterations += point.iterations
@@ -129,7 +130,10 @@ class AbstractConicLibrary(AbstractSolver):
         verdict = CONVERGED if relative <= enough else NOT_CONVERGED
         if verdict == CONVERGED and not found.unique:
             verdict = NOT_UNIQUE
-        return found.x, snapped(where, found.v), verdict, iterations
+        v = snapped(where, found.v)
+        if verdict == CONVERGED and (found.dependent or not v[where.orthant].all()):
+            v = on_independent_rows(program.A, where, v)
+        return found.x, v, verdict, iterations
 
     def load(self) -> ModuleType:
         """The library, imported when it is used."""

@@ -8,19 +8,20 @@ import numpy as np
 
 from .condensed_system import filled
 from .cone_faces import Face, Layout, face
-from .face_system import face_system
+from .recent_factors import RECENT
 
 CHORDS = 4
 EPS = float(np.finfo(np.float64).eps)
 
 
 class Polished(NamedTuple):
-    """The point, its residual, and whether its face leaves `x` no direction that costs nothing."""
+    """The point, its residual, whether its face leaves `x` no direction that costs nothing, and if rows depend."""
 
     x: np.ndarray
     v: np.ndarray
     residual: float
     unique: bool
+    dependent: bool
 
 
 def polish(
@@ -42,12 +43,13 @@ def polish(
 
     v = s - y
     here, r, t, size, rounding = residual(x, v, s)
-    unique = True
+    unique, dependent = True, False
     for step in range(steps):
         if step and not size > 1e3 * rounding:
             break
-        system = face_system(P, program.A, here)
-        if not system.healthy:
+        system = RECENT.system(P, program.A, here)
+        dependent = not system.healthy
+        if dependent:
             unique = system.unique()
             if not unique:
                 break
@@ -66,4 +68,4 @@ def polish(
                 break
         if size > 0.5 * before:
             break
-    return Polished(x, v, size, unique)
+    return Polished(x, v, size, unique, dependent)

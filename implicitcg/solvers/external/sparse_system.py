@@ -78,6 +78,10 @@ class SparseSystem:
         self.condition = float(1 / size) if np.isfinite(size) else 0.0
         self.healthy = self.condition > 10 * total * np.finfo(float).eps
 
+    def bytes(self) -> int:
+        """About the memory it takes."""
+        return 12 * int(self.lu.nnz + self.A.nnz + self.T.nnz)
+
     def unique(self) -> bool:
         """Whether no direction of `x` is free; a sparse system does not look further and says yes."""
         return True
