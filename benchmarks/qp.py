@@ -1,6 +1,6 @@
 """Batched quadratic programs against the peers: forward and backward time, and the error of the gradient.
 
-    python benchmarks/qp.py [--small]
+    python benchmarks/qp.py [--small] [NxBATCH ...]
 
 Programs with `n` variables, `n` inequalities and `n / 5` equalities, float64. All methods run in one process,
 alternating; CPU time, medians. Backward is the gradient of a linear function of the solutions in `q`, `b` and `h`; for
@@ -178,9 +178,9 @@ def medians(rows: dict[str, Method], repeats: int) -> dict[str, tuple[float, flo
 
 
 def main(arguments: list[str]) -> int:
-    sizes = (
-        [(10, 32), (50, 32)] if "--small" in arguments else [(n, b) for n in (10, 50, 100, 200) for b in (1, 32, 128)]
-    )
+    named = [tuple(int(part) for part in name.split("x")) for name in arguments if "x" in name]
+    sizes = [(10, 32), (50, 32)] if "--small" in arguments else named
+    sizes = sizes or [(n, b) for n in (10, 50, 100, 200) for b in (1, 32, 128)]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, jax {jax.__version__}")
     print("command: python benchmarks/qp.py " + " ".join(arguments))
     print("\n| n | batch | method | forward ms | forward + backward ms | ratio to icg | gradient error |")

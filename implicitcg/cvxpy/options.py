@@ -66,8 +66,8 @@ def _named(solver: str | AbstractSolver | None) -> AbstractSolver | None:
     if not isinstance(solver, str):
         raise TypeError(
             f"`solver` must be the name of a solver or one of icg.solvers, and is a {type(solver).__name__}. "
-            "The solver objects of cvxpylayers bring a derivative of their own, which is not used here: give the name of the "
-            "solver, or wrap what finds the solution as icg.solvers.external.HostSolver."
+            "The solver objects of cvxpylayers bring a derivative of their own, which is not used here: give the name "
+            "of the solver, or wrap what finds the solution as icg.solvers.external.HostSolver."
         )
     if solver.upper() in _DEFAULT:
         return None
