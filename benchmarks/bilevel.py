@@ -1,12 +1,13 @@
 """Tuning several hyperparameters: an elastic net against a grid and Optuna, and a thousand penalties over ten seeds.
 
-    python benchmarks/bilevel.py [net] [weighted]
+    python benchmarks/bilevel.py [net] [cubic] [weighted]
 
-`net`: the squared error over five folds of diabetes with quadratic features, in the penalty and the share of the l1
-norm. Every contender's choice is judged by one function, solved to a gap of 1e-10. The grid has 50 x 50 points along
-scikit-learn's warm-started paths; Optuna has as many trials as `icg.tune` evaluated points.
-`weighted`: 150 rows, 1000 features, 12 of them informative, unit noise; penalties chosen on 150 held-out rows, and the
-error on 2000 new rows. CPU seconds of the process, compilation included.
+`net`: the squared error over five folds of diabetes with quadratic features (`cubic`: cubic), in the penalty and the
+share of the l1 norm. Every contender's choice is judged by one function, at exact solutions. The grids have 50 x 50
+points: along warm-started paths (`ElasticNetCV`), or one cold fit each (`GridSearchCV`).
+`weighted`: 1000 features, 12 of them informative, unit noise, 300 rows: penalties chosen by holding out one half, by
+five folds, and by SURE with the noise known; the error on 2000 new rows. Hold-out fits 150 rows, the others all 300.
+CPU seconds of the process, compilation included.
 """
 
 from __future__ import annotations
@@ -25,114 +26,154 @@ import jax.numpy as jnp
 import numpy as np
 import sklearn
 from sklearn.datasets import load_diabetes
-from sklearn.linear_model import ElasticNet, enet_path
+from sklearn.linear_model import ElasticNet, ElasticNetCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 import implicitcg as icg
+from implicitcg.tuning.homotopy import LassoPath
+
+EVALUATIONS = 40  # of a criterion in a thousand penalties
 
 jax.config.update("jax_enable_x64", True)
 warnings.simplefilter("ignore")
 
 
-def net() -> None:
+def features(degree: int) -> tuple[np.ndarray, np.ndarray]:
+    """Diabetes with products of up to `degree` features."""
     X, y = load_diabetes(return_X_y=True)
-    X = StandardScaler().fit_transform(PolynomialFeatures(2, include_bias=False).fit_transform(X))
-    folds = icg.tuning.CrossValidation(
-        lambda X, y, t: icg.elastic_net(X, y, t["alpha"], t["share"], fit_intercept=True), X, y, cv=5
-    )
-    judge = jax.jit(lambda alpha, share: folds({"alpha": alpha, "share": share}))
+    return StandardScaler().fit_transform(PolynomialFeatures(degree, include_bias=False).fit_transform(X)), y
+
+
+def net(degree: int = 2) -> None:
+    """One elastic net in two numbers, by ours, two grids of scikit-learn and Optuna."""
+    X, y = features(degree)
+    folds = list(KFold(5).split(X))
+    ratios = np.linspace(0.02, 1, 50)
     highest = float(np.max(np.abs(X.T @ (y - y.mean()))) / len(y))
+    alphas = highest * np.geomspace(20, 1e-3, 50)
+
+    def judge(alpha: float, share: float) -> float:
+        """The error over the folds at exact solutions, by the path with the ridge."""
+        losses = []
+        for train, test in folds:
+            ridge, c = alpha * (1 - share), alpha * share
+            path = LassoPath(X[train], y[train], np.ones(X.shape[1]), True, ridge)
+            coef = path.advance(min(c, path.c_max))[-1].coef
+            losses.append(np.mean(np.square((X[test] - path.x_mean) @ coef + path.y_mean - y[test])))
+        return float(np.mean(losses))
+
+    def ours():
+        found = icg.sklearn.GradientElasticNetCV(cv=folds).fit(X, y)
+        return found.alpha_, found.l1_ratio_
+
+    def paths():
+        found = ElasticNetCV(l1_ratio=ratios, alphas=50, cv=folds).fit(X, y)
+        return found.alpha_, found.l1_ratio_
 
     def search():
-        return icg.tune(
-            folds,
-            {"alpha": 0.1 * highest, "share": 0.9},
-            transforms={"alpha": icg.tuning.Positive(), "share": icg.tuning.Free()},
-            bounds={"alpha": (1e-3 * highest, 20 * highest), "share": (0.02, 1.0)},
-            starts=6,
-            max_solves=1000,
-            progress=False,
-        )
+        grid = {"alpha": alphas, "l1_ratio": ratios}
+        found = GridSearchCV(ElasticNet(), grid, cv=folds, scoring="neg_mean_squared_error").fit(X, y)
+        return found.best_params_["alpha"], found.best_params_["l1_ratio"]
 
-    def grid():
-        ratios, errors = np.linspace(0.02, 1, 50), np.zeros((50, 50))
-        alphas = [highest / ratio * np.geomspace(1, 1e-3, 50) for ratio in ratios]
-        for fold in folds.folds:
-            centre, level = X[fold.train].mean(0), y[fold.train].mean()
-            columns = np.asfortranarray(X[fold.train] - centre)
-            for i, ratio in enumerate(ratios):
-                _, coefs, _ = enet_path(columns, y[fold.train] - level, l1_ratio=ratio, alphas=alphas[i])
-                predictions = (X[fold.test] - centre) @ coefs + level
-                errors[i] += np.mean(np.square(predictions - y[fold.test][:, None]), axis=0)
-        i, j = np.unravel_index(np.argmin(errors), errors.shape)
-        return alphas[i][j], ratios[i]
-
-    rows = []
-    for name in ("icg.tune, cold", "icg.tune, warm"):
-        begin = time.process_time()
-        found = search()
-        rows.append((name, time.process_time() - begin, float(found.theta["alpha"]), float(found.theta["share"])))
-    spent = found.solves
-    begin = time.process_time()
-    rows.append(("grid 50 x 50", *_after(begin, grid())))
-    try:
+    def study():
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
 
         def objective(trial):
-            alpha = trial.suggest_float("alpha", 1e-3 * highest, 20 * highest, log=True)
+            alpha = trial.suggest_float("alpha", alphas[-1], alphas[0], log=True)
             model = ElasticNet(alpha, l1_ratio=trial.suggest_float("share", 0.02, 1.0))
-            fits = ((model.fit(X[f.train], y[f.train]), f) for f in folds.folds)
-            return np.mean([np.mean(np.square(fitted.predict(X[f.test]) - y[f.test])) for fitted, f in fits])
+            fits = ((model.fit(X[f], y[f]).predict(X[t]), t) for f, t in folds)
+            return np.mean([np.mean(np.square(prediction - y[t])) for prediction, t in fits])
 
+        found = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+        found.optimize(objective, n_trials=300)
+        return found.best_params["alpha"], found.best_params["share"]
+
+    contenders = {
+        "GradientElasticNetCV, cold": ours,
+        "GradientElasticNetCV, warm": ours,
+        "ElasticNetCV 50 x 50": paths,
+        "Optuna, 300 trials": study,
+        **({"GridSearchCV 50 x 50": search} if degree < 3 else {}),
+    }
+    print(f"degree {degree}: {X.shape[1]} features")
+    print(f"{'':<28} {'CPU s':>8} {'ratio':>7} {'alpha':>9} {'share':>7}   CV error")
+    first = None
+    for name, run in contenders.items():
         begin = time.process_time()
-        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
-        study.optimize(objective, n_trials=spent // 5)
-        rows.append(("Optuna, same solves", *_after(begin, (study.best_params["alpha"], study.best_params["share"]))))
-    except ImportError as error:
-        print(f"Optuna skipped: {error}")
-    print(f"{'':<20} {'CPU s':>8} {'alpha':>9} {'share':>7} {'CV error':>12}     ({spent} solves, {found.status})")
-    for name, seconds, alpha, share in rows:
-        print(f"{name:<20} {seconds:8.2f} {alpha:9.4g} {share:7.4f} {float(judge(alpha, share)):12.6f}", flush=True)
-
-
-def _after(begin: float, found: tuple[float, float]) -> tuple[float, float, float]:
-    return time.process_time() - begin, float(found[0]), float(found[1])
+        try:
+            alpha, share = run()
+        except ImportError as error:
+            print(f"{name:<28} skipped: {error}")
+            continue
+        seconds = time.process_time() - begin
+        first = seconds if first is None else first
+        print(
+            f"{name:<28} {seconds:8.2f} {seconds / first:7.1f} {alpha:9.4g} {share:7.4f} {judge(alpha, share):12.6f}",
+            flush=True,
+        )
 
 
 def weighted() -> None:
-    n, p = 150, 1000
+    """A thousand penalties against one, chosen by hold-out, five folds and SURE; errors on new data."""
+    n, p, seeds = 150, 1000, 10
     truth = np.zeros(p)
     truth[:12] = np.where(np.arange(12) % 2, -1, 1) * np.linspace(2, 0.6, 12)
     solve = jax.jit(lambda X, y, a: icg.solve(icg.lasso(X, y, a)).value)
-    table = []
-    for seed in range(10):
+
+    def model(X, y, a):
+        return icg.lasso(X, y, a)
+
+    table = {"hold-out": [], "5 folds": [], "SURE": []}
+    for seed in range(seeds):
         random = np.random.default_rng(seed)
         X = random.standard_normal((2 * n + 2000, p))
         y = X @ truth + random.standard_normal(len(X))
-        criterion = icg.tuning.HoldOut(lambda a, X=X, y=y: icg.lasso(X[:n], y[:n], a), X[n : 2 * n], y[n : 2 * n])
-        single = icg.tune(criterion, 0.1, transforms=icg.tuning.Positive(), progress=False)
-        c = float(single.theta)
-        many = icg.tune(
-            criterion,
-            jnp.full(p, c),
-            transforms=icg.tuning.Positive(),
-            bounds=(c / 50, 5 * c),
-            max_solves=40,
-            progress=False,
+        half, rows, new = slice(n), slice(2 * n), slice(2 * n, None)
+        smooth = icg.tuning.FiniteDifference()
+        criteria = {
+            "hold-out": (
+                icg.tuning.HoldOut(lambda a, X=X, y=y: model(X[:n], y[:n], a), X[n : 2 * n], y[n : 2 * n]),
+                half,
+            ),
+            "5 folds": (icg.tuning.CrossValidation(model, X[rows], y[rows], cv=5), rows),
+            "SURE": (icg.tuning.SURE(model, X[rows], y[rows], 1.0, smooth), rows),
+        }
+        for name, (criterion, used) in criteria.items():
+            exact = icg.tuning.SURE(model, X[rows], y[rows], 1.0) if name == "SURE" else criterion
+            c = float(icg.tune(exact, 0.1, transforms=icg.tuning.Positive(), progress=False).theta)
+            single = float(criterion(jnp.full(p, c)))
+            many = icg.tune(
+                criterion,
+                jnp.full(p, c),
+                transforms=icg.tuning.Positive(),
+                bounds=(c / 50, 5 * c),
+                max_solves=EVALUATIONS * len(criterion.folds),
+                progress=False,
+            )
+            errors = [
+                float(np.mean(np.square(X[new] @ solve(X[used], y[used], a) - y[new])))
+                for a in (jnp.full(p, c), many.theta)
+            ]
+            table[name].append([single, many.value, *errors])
+            print(
+                "seed {} {:<9} criterion {:.3f} -> {:.3f}, new data {:.3f} -> {:.3f}".format(
+                    seed, name, *table[name][-1]
+                ),
+                flush=True,
+            )
+    for name, rows in table.items():
+        mean, wins = np.mean(rows, axis=0), np.mean(np.array(rows)[:, 3] < np.array(rows)[:, 2])
+        print(
+            "mean   {:<9} criterion {:.3f} -> {:.3f}, new data {:.3f} -> {:.3f}".format(name, *mean),
+            f"lower on {wins:.0%}",
         )
-        both = (jnp.full(p, c), many.theta)
-        errors = [float(np.mean(np.square(X[2 * n :] @ solve(X[:n], y[:n], a) - y[2 * n :]))) for a in both]
-        table.append([single.value, many.value, *errors])
-        print("seed {}: hold-out {:.3f} -> {:.3f}, new data {:.3f} -> {:.3f}".format(seed, *table[-1]), flush=True)
-    mean = np.mean(table, axis=0)
-    wins = np.mean(np.array(table)[:, 3] < np.array(table)[:, 2])
-    print("mean:   hold-out {:.3f} -> {:.3f}, new data {:.3f} -> {:.3f}".format(*mean), f"lower on {wins:.0%}")
 
 
 def main(names: list[str]) -> int:
-    tasks = {"net": net, "weighted": weighted}
+    tasks = {"net": net, "cubic": lambda: net(3), "weighted": weighted}
     print(
         f"{platform.machine()}, {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}), one BLAS thread, "
         f"Python {platform.python_version()}, jax {jax.__version__}, scikit-learn {sklearn.__version__}\n"

@@ -20,4 +20,5 @@ from .result import Step as Step
 from .result import TuneResult as TuneResult
 from .search import Optax as Optax
 from .search import QuasiNewton as QuasiNewton
+from .spread import Spread as Spread
 from .tune import tune as tune

@@ -55,7 +55,7 @@ def tune_by_descent(
     def finish() -> bool:
         return journal.exhausted or journal.stopped
 
-    chosen = _starts(evaluate, coordinates, starts, seed, finish)
+    chosen = _starts(evaluate, oracle.prefetch, coordinates, starts, seed, finish)
     if not chosen:
         raise RuntimeError("The criterion cannot be evaluated at theta0. " + " ".join(journal.notes))
     ends: list[Descended] = []
@@ -98,6 +98,7 @@ def tune_by_descent(
 
 def _starts(
     evaluate: Callable[[np.ndarray, Point | None], Point],
+    prefetch: Callable[[list[np.ndarray]], None],
     coordinates: Coordinates,
     count: int,
     seed: int,
@@ -118,6 +119,7 @@ def _starts(
         spread = (shift + np.arange(1, count)[:, None] * steps) % 1
         # neighbours one after the other, so that each warms the next
         thetas += sorted((low + (high - low) * u for u in spread), key=lambda theta: float(theta[0]))
+    prefetch(thetas)
     points: list[Point] = []
     for theta in thetas:
         if points and finish():

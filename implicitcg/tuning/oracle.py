@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
 
 from ..base import SolveError, Status
 from ..linear import design
 from .checkpoint import EvaluationLog
 from .criteria import AbstractCriterion
 from .journal import Journal
+from .spread import Lanes, Spread
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class AbstractOracle(abc.ABC):
 
     def __init__(self, dtype: Any, journal: Journal, log: EvaluationLog, solves: int):
         self.dtype, self.journal, self.log, self.solves = dtype, journal, log, solves
+        self._ready: dict[bytes, tuple[dict[str, np.ndarray], list[str]]] = {}
 
     def __call__(self, theta: np.ndarray, near: Point | None, stage: str, best: float) -> Point:
         """The criterion at `theta`, warm-started from the point `near`."""
@@ -79,7 +82,8 @@ class AbstractOracle(abc.ABC):
             try:
                 if self.journal.interrupted:
                     return _nothing(flat)
-                record, notes = self._evaluate(flat, near)
+                ready = self._ready.pop(flat.tobytes(), None)
+                record, notes = self._evaluate(flat, near) if ready is None else ready
             except KeyboardInterrupt:
                 self.journal.interrupt()
                 return _nothing(flat)
@@ -92,6 +96,19 @@ class AbstractOracle(abc.ABC):
         return Point(
             flat.astype(np.float64), record["values"], record["gradients"], record.get("roots"), bool(record["usable"])
         )
+
+    def prefetch(self, thetas: list[np.ndarray]) -> None:
+        """Evaluate many points at once on several devices, where there is a way; a call then finds them made."""
+        flats = [np.asarray(np.reshape(theta, -1), self.dtype) for theta in thetas]
+        flats = [flat for flat in flats if self.log.get(flat) is None]
+        if len(flats) > 1:
+            for flat, found in zip(flats, self._evaluate_many(flats) or [], strict=False):
+                self._ready[flat.tobytes()] = found
+
+    def _evaluate_many(self, flats: list[np.ndarray]) -> list[tuple[dict[str, np.ndarray], list[str]]] | None:
+        """Records of many points, cold-started; `None` where they are made one after another."""
+        del flats
+        return None
 
     @abc.abstractmethod
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -108,6 +125,7 @@ class FoldOracle(AbstractOracle):
         dtype: Any,
         journal: Journal,
         log: EvaluationLog,
+        mesh: Mesh | None = None,
     ):
         super().__init__(dtype, journal, log, len(criterion.folds))
         self.criterion, self.unravel = criterion, unravel
@@ -127,8 +145,11 @@ class FoldOracle(AbstractOracle):
             return value, gradient, aux
 
         self._program = jax.jit(evaluate)
+        self._lanes = None if mesh is None else Lanes(lambda data, part: evaluate(data, *part), mesh)
 
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
+        if self._lanes is not None:
+            return self._on_devices(self._lanes, [flat], near)[0]
         theta = jnp.asarray(flat)
         found = []
         for k, rows in enumerate(self.rows):
@@ -137,6 +158,30 @@ class FoldOracle(AbstractOracle):
             found.append((np.asarray(value), np.asarray(gradient), np.asarray(root), status))
         values, gradients, roots, statuses = zip(*found, strict=True)
         return record_of(np.stack(values), np.stack(gradients), np.stack(roots), list(statuses))
+
+    def _evaluate_many(self, flats: list[np.ndarray]) -> list[tuple[dict[str, np.ndarray], list[str]]] | None:
+        return None if self._lanes is None else self._on_devices(self._lanes, flats, None)
+
+    def _on_devices(
+        self, lanes: Lanes, flats: list[np.ndarray], near: Point | None
+    ) -> list[tuple[dict[str, np.ndarray], list[str]]]:
+        """Records of all points: folds of one shape, for every point, are dealt to the devices together."""
+        found: list[list[Any]] = [[None] * len(self.rows) for _ in flats]
+        for ks, train, test in self.criterion.groups():
+            lots = [(i, k) for i in range(len(flats)) for k in range(len(ks))]
+            starts = [self._start(k, near, jnp.asarray(flats[0])) for k in ks]
+            rows = np.stack([train[k] for _, k in lots]), np.stack([test[k] for _, k in lots])
+            thetas = np.stack([flats[i] for i, _ in lots])
+            inits = jax.tree.map(lambda *leaves: np.stack(leaves), *[starts[k] for _, k in lots])
+            values, gradients, (roots, status) = lanes((self.criterion.X, self.criterion.y), (rows, thetas, inits))
+            for at, (i, k) in enumerate(lots):
+                one = jax.tree.map(lambda leaf, at=at: np.asarray(leaf[at]), status)
+                found[i][ks[k]] = (values[at], gradients[at], roots[at], one)
+        records = []
+        for folds in found:
+            values, gradients, roots, statuses = zip(*folds, strict=True)
+            records.append(record_of(np.stack(values), np.stack(gradients), np.stack(roots), list(statuses)))
+        return records
 
     def _start(self, k: int, near: Point | None, theta: Array) -> Any:
         if self._unravel_root is None or self._cold is None:
@@ -181,6 +226,7 @@ class FunctionOracle(AbstractOracle):
         dtype: Any,
         journal: Journal,
         log: EvaluationLog,
+        mesh: Mesh | None = None,
     ):
         super().__init__(dtype, journal, log, 1)
 
@@ -194,6 +240,24 @@ class FunctionOracle(AbstractOracle):
 
         self.scalar = scalar
         self._program = jax.jit(jax.value_and_grad(scalar))
+        spread = mesh is not None and not isinstance(function, Spread)  # which takes the devices for its parts
+        self._lanes = Lanes(lambda _, flat: jax.value_and_grad(scalar)(flat), mesh) if spread else None
+
+    def _evaluate_many(self, flats: list[np.ndarray]) -> list[tuple[dict[str, np.ndarray], list[str]]] | None:
+        if self._lanes is None:
+            return None
+        try:
+            values, gradients = self._lanes((), np.stack(flats))
+        except (SolveError, jax.errors.JaxRuntimeError):
+            return None  # one of them failed: one after another, the others are kept
+        records = []
+        for value, gradient in zip(values.astype(np.float64), gradients.astype(np.float64), strict=True):
+            usable = np.isfinite(value) and np.isfinite(gradient).all()
+            notes = [] if usable else ["At some thetas the criterion or its gradient is not finite."]
+            records.append(
+                ({"values": value[None], "gradients": gradient[None], "usable": np.asarray(bool(usable))}, notes)
+            )
+        return records
 
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
         del near

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from .by_descent import tune_by_descent
 from .by_solves import tune_by_solves
@@ -25,6 +26,7 @@ from .path_checkpoint import PathLog
 from .progress import Progress
 from .result import Step, TuneResult
 from .search import AbstractSearch, QuasiNewton
+from .spread import axis_of
 
 TOLERANCE = 5e-7
 
@@ -44,6 +46,7 @@ def tune(
     max_seconds: float | None = None,
     callback: Callable[[Step], Any] | None = None,
     seed: int = 0,
+    mesh: Mesh | None = None,
 ) -> TuneResult:
     """Minimise a criterion over hyperparameters, through the solutions of its inner problems.
 
@@ -83,6 +86,9 @@ def tune(
         callback: called with every `Step` of the history; a true answer stops the search, and so does Ctrl-C, with the
             best point so far.
         seed: of the points sampled around kinks.
+        mesh: one axis of devices over which folds and starting points are spread, also of several processes, which
+            then all make this call (`jax.distributed`) and get the same result; budgets of time and Ctrl-C are not
+            shared between them. Exact paths run on the host.
 
     Returns:
         A `TuneResult`: `theta`, `value`, and how sure that is: `status`, `stationarity`, `scope`.
@@ -110,6 +116,8 @@ def tune(
             "`search` must be icg.tuning.QuasiNewton() or icg.tuning.Optax(optimiser), and is a "
             f"{type(search).__name__}."
         )
+    if mesh is not None:
+        axis_of(mesh)
     flat = coordinates.start
     single = flat.size == 1 and search is None
     exact_tol = TOLERANCE if tol is None else tol
@@ -129,7 +137,7 @@ def tune(
         journal.max_solves = 1000 if max_solves is None else max_solves
         log = EvaluationLog(checkpoint, _identity(criterion, coordinates))
         kind = FoldOracle if folded else FunctionOracle
-        oracle: AbstractOracle = kind(criterion, coordinates.natural, flat.dtype, journal, log)  # type: ignore[arg-type]
+        oracle: AbstractOracle = kind(criterion, coordinates.natural, flat.dtype, journal, log, mesh)  # type: ignore[arg-type]
         try:
             if isinstance(oracle, FoldOracle) and single:
                 return tune_by_solves(oracle, coordinates, tol, journal)
