@@ -70,7 +70,9 @@ def inside_shard_map() -> bool:
 
 
 def vary_like(x: Any, like: Any) -> Any:
-    """`x` marked as varying along the mesh axes along which `like` varies."""
+    """`x` marked as varying along the mesh axes along which `like` varies; outside `shard_map`, `x`."""
+    if not inside_shard_map():
+        return x
     missing = tuple(_axes(like) - _axes(x))
     return lax.pcast(x, missing, to="varying") if missing else x
 

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Float, PyTree
 
 from ..base.checks import matching_structure
+from ..base.loops import vary_like
 from ..linear import AbstractFace, BucketedFactor, Everything, Splitting
 from .certificate import Certificate
 from .vertices import vertex_certificate
@@ -119,7 +120,8 @@ class AbstractProblem(eqx.Module, Generic[Z]):
 
         flat, _ = ravel_pytree(z)
         return Linearisation(
-            apply=lambda dz: joint(no_parameters, dz),
+            # on several devices a vector made anew is marked like the unknown, which differs from one to the next
+            apply=lambda dz: joint(no_parameters, jax.tree.map(vary_like, dz, z)),
             push=push,
             face=Everything(flat.shape[0]),
             margin=jnp.asarray(jnp.inf, flat.dtype),

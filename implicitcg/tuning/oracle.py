@@ -240,8 +240,9 @@ class FunctionOracle(AbstractOracle):
 
         self.scalar = scalar
         self._program = jax.jit(jax.value_and_grad(scalar))
-        spread = mesh is not None and not isinstance(function, Spread)  # which takes the devices for its parts
-        self._lanes = Lanes(lambda _, flat: jax.value_and_grad(scalar)(flat), mesh) if spread else None
+        self._lanes: Lanes | None = None
+        if mesh is not None and not isinstance(function, Spread):  # which takes the devices for its parts
+            self._lanes = Lanes(lambda _, flat: jax.value_and_grad(scalar)(flat), mesh)
 
     def _evaluate_many(self, flats: list[np.ndarray]) -> list[tuple[dict[str, np.ndarray], list[str]]] | None:
         if self._lanes is None:
