@@ -145,3 +145,8 @@ def test_the_ridge_method_traces_once_over_many_kinks_and_mini_batches():
         counts.append(len(traces))
     np.testing.assert_allclose(slopes, [(x - 1) / 5 for x in (4.0, 3.0, -1.0)], atol=1e-12)
     assert counts[0] == counts[-1]
+
+
+def test_the_ridge_method_inside_jit_is_refused_with_advice():
+    with pytest.raises(TypeError, match="Call it outside jit"):
+        jax.jit(icg.optim.ridge_method(tent, inner=lambda x: x))(1.0)

@@ -115,3 +115,30 @@ def test_an_expanding_map_and_numbers_of_steps_out_of_range_are_refused():
         icg.unroll.derivative(lambda z, t: 2 * z + t, 0.0, 0.0, steps=3)
     with pytest.raises(ValueError, match="from 0 to steps=3"):
         icg.unroll.iterate(absolute, 0.0, 1.0, steps=3, last=4)
+
+
+def test_kinks_met_on_the_way_and_those_within_the_error_of_the_iterate_enter_the_verdict():
+    # 0.5 away from zero on one side, 1.5 on the other; the limit t = 1 is smooth, the start is on the kink
+    def bent(z, t):
+        return t + jnp.where(z >= 0, (z - t) / 2, -t / 2 + 1.5 * z)
+
+    assert icg.unroll.contraction(bent, 1.0, 1.0).verdict == "certified"
+    whole = icg.unroll.derivative(bent, 0.0, 1.0, steps=30)
+    assert whole.contraction.verdict == "unknown" and whole.met == 1 and whole.bias == np.inf
+    later = icg.unroll.derivative(bent, 0.0, 1.0, steps=30, last=20)  # the kink is met before the last twenty
+    assert later.contraction.verdict == "certified" and later.met == 0
+
+    # z_k is 2^-20 from its limit, which is on the kink: one element at z_k, two within its error
+    found = icg.unroll.derivative(absolute, 1.0, 0.0, steps=20)
+    assert found.contraction.elements == 2 and found.contraction.verdict == "certified" and found.met == 0
+    assert icg.unroll.derivative(absolute, 0.0, 0.0, steps=20).met == 20
+
+
+def test_bad_calls_are_told_what_to_do_instead():
+    with pytest.raises(TypeError, match="called inside a JAX transformation"):
+        jax.jit(lambda t: icg.unroll.derivative(absolute, 0.0, t, steps=3).jacobian)(1.0)
+    with pytest.raises(ValueError, match="zero or more"):
+        icg.unroll.iterate(absolute, 0.0, 1.0, steps=-1)
+    with pytest.raises(ValueError, match="keep the structure"):
+        icg.unroll.iterate(lambda z, t: jnp.stack([z, z]), 0.0, 1.0, steps=2)
+    assert float(icg.unroll.iterate(absolute, 0, 1.0, steps=2)) == 1.5

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ..base import is_traced
 from ..nonsmooth import conservative_jacobians, nearest_to_origin
 
 
@@ -119,6 +120,11 @@ def _elements(
 
     def at(x: PyTree, y: PyTree, *data: PyTree) -> tuple[Float[Array, ""], RidgeElement]:
         x, y, data = jax.tree.map(jnp.asarray, (x, y, data))
+        if is_traced((x, y, data)):
+            raise TypeError(
+                "The ridge method looks at the kinks of concrete points and was called inside a JAX transformation. "
+                "Call it outside jit and vmap: it compiles g itself, and the inner solver may be compiled too."
+            )
         value, plain = value_and_gradients(x, y, *data)
         dtype = jnp.result_type(*jax.tree.leaves((x, y)))
         small = float(jnp.finfo(dtype).eps) ** 0.5 if inner_tol is None else inner_tol

@@ -8,13 +8,13 @@ import jax
 import numpy as np
 
 
-def reshuffled(key: jax.Array, count: int, batch_size: int, *, drop_last: bool = False) -> Iterator[np.ndarray]:
+def reshuffled(key: jax.Array | int, count: int, batch_size: int, *, drop_last: bool = False) -> Iterator[np.ndarray]:
     """Indices of mini-batches for ever: each epoch is a new permutation of `0, ..., count - 1`, cut into batches.
 
     Every sample is seen once an epoch, so that the gradients of an epoch sum to the gradient of the whole loss.
 
     Args:
-        key: a JAX random key; equal keys give equal batches.
+        key: a JAX random key, or an integer to make one; equal keys give equal batches.
         count: number of samples.
         batch_size: samples a batch, at most `count`.
         drop_last: leave the incomplete batch at the end of an epoch out, so that all batches have one shape (and a
@@ -33,6 +33,7 @@ def reshuffled(key: jax.Array, count: int, batch_size: int, *, drop_last: bool =
         >>> [len(batch) for batch in epoch], sorted(np.concatenate(epoch).tolist())
         ([2, 2, 1], [0, 1, 2, 3, 4])
     """
+    key = jax.random.key(key) if isinstance(key, int) else key
     if not 1 <= batch_size <= count:
         raise ValueError(f"batch_size must be between 1 and the number of samples, {count}, and is {batch_size}.")
 

@@ -13,7 +13,7 @@ import scipy.linalg
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
-from ..nonsmooth import conservative_jacobian
+from ..nonsmooth import conservative_jacobians
 
 LONGEST, PRODUCTS = 12, 8192  # products of elements that are looked at to refute convergence
 
@@ -73,27 +73,42 @@ def contraction(
 
     Source: Bolte, Pauwels, Vaiter, Automatic differentiation of nonsmooth iterative algorithms, NeurIPS 2022.
     """
+    both, exhaustive, size = elements(f, z, *args, tol=tol, max_elements=max_elements)(z)
+    return judge(both, exhaustive, size)
+
+
+def elements(
+    f: Callable[..., Any], like: PyTree, *args: PyTree, tol: float = 0.0, max_elements: int = 4096
+) -> Callable[[PyTree], tuple[np.ndarray, bool, int]]:
+    """`z -> (elements [M N], exhaustive, dim z)` at `args`, compiled once; `like` has the structure of `z`."""
     moving, still = eqx.partition(args, eqx.is_inexact_array_like)
-    flat, unravel = ravel_pytree((z, moving))
-    size = ravel_pytree(z)[0].shape[0]
+    flat, unravel = ravel_pytree((like, moving))
+    size = ravel_pytree(like)[0].shape[0]
 
     def image(both: Any) -> Any:
         z, moving = unravel(both)
         return ravel_pytree(f(z, *eqx.combine(moving, still)))[0]
 
-    found = conservative_jacobian(image, flat, tol=tol, max_elements=max_elements)
-    both = np.asarray(found.vertices, float)
+    sets = conservative_jacobians(image, tol=tol, max_elements=max_elements)
+
+    def at(z: PyTree) -> tuple[np.ndarray, bool, int]:
+        found = sets(flat.at[:size].set(ravel_pytree(z)[0]))
+        return np.asarray(found.vertices, float), found.exhaustive, size
+
+    return at
+
+
+def judge(both: np.ndarray, exhaustive: bool, size: int) -> Contraction:
+    """The verdict on elements `[M N]`, `(number, size, size + parameters)`, all together."""
     blocks = both[:, :, :size]
     sensitivity = max((np.linalg.norm(N, 2) for N in both[:, :, size:]), default=0.0) if both.shape[2] > size else 0.0
     many = f"all {len(blocks)} elements" if len(blocks) > 1 else "the one element"
     contracts = "contract" if len(blocks) > 1 else "contracts"
 
     def verdict(kind: Any, rate: float, norm: Any, condition: float, reason: str) -> Contraction:
-        if kind == "certified" and not found.exhaustive:
+        if kind == "certified" and not exhaustive:
             kind, reason = "unknown", reason + ", but these are a sample of the elements only"
-        return Contraction(
-            kind, rate, norm, float(condition), float(sensitivity), len(blocks), found.exhaustive, reason
-        )
+        return Contraction(kind, rate, norm, float(condition), float(sensitivity), len(blocks), exhaustive, reason)
 
     rate = float(max(np.linalg.norm(M, 2) for M in blocks))
     if rate < 1:

@@ -45,10 +45,21 @@ def iterate(f: Callable[..., Z], z0: Z, *args: PyTree, steps: int, last: int | N
     Source: Bolte, Pauwels, Vaiter, Automatic differentiation of nonsmooth iterative algorithms, NeurIPS 2022, and
     One-step differentiation of iterative algorithms, NeurIPS 2023.
     """
+    if steps < 0:
+        raise ValueError(f"`steps` is the number of steps, zero or more, and is {steps}.")
     last = steps if last is None else last
     if not 0 <= last <= steps:
         raise ValueError(f"`last` is the number of differentiated steps, from 0 to steps={steps}, and is {last}.")
     z0 = jax.tree.map(jax.numpy.asarray, z0)
+    image = jax.eval_shape(lambda z: jax.tree.map(jax.numpy.asarray, f(z, *args)), z0)
+    shapes = [jax.tree.map(jax.numpy.shape, tree) for tree in (z0, image)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"The function maps a point of shapes {shapes[0]} to shapes {shapes[1]}; one step must keep the structure "
+            "and the shapes of the unknown."
+        )
+    dtypes = jax.tree.map(lambda leaf: leaf.dtype, image)
+    z0 = jax.tree.map(lambda leaf, dtype: leaf.astype(dtype), z0, dtypes)  # an integer start becomes what a step makes
     if last < steps:
         still = lax.stop_gradient((z0, args))
         z0 = fori_loop(0, steps - last, lambda _, z: f(z, *still[1]), still[0])
