@@ -65,10 +65,6 @@ class Status(eqxi.Enumeration):  # pyright: ignore
         "nor 1, or a shape parameter (gamma, a) is too small. Tune the logarithm of a penalty to stay positive: "
         "`alpha = jnp.exp(theta)`."
     )
-    times_not_increasing = (
-        "The times of a flow must increase strictly and be finite. Sort them; to go back in time solve "
-        "`y' = -f(-t, y)`, or start from the other end."
-    )
     too_many_steps = (
         "The flow took `max_steps` steps before its end. Loosen `rtol` and `atol`, raise `max_steps`, or take an "
         "implicit method if the equation is stiff: `solver=diffrax.Kvaerno5()`."
@@ -93,4 +89,8 @@ class Status(eqxi.Enumeration):  # pyright: ignore
         "it, and no branch of the program continues it. Model the mode on the surface: stop there with "
         "`icg.flow.Event(guard, terminal=True)` and go on with its own field, or keep a mode in the state that a reset "
         "changes."
+    )
+    times_not_increasing = (
+        "The times of a flow must increase strictly and be finite. Sort them; to go back in time solve "
+        "`y' = -f(-t, y)`, or start from the other end."
     )

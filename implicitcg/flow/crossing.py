@@ -123,7 +123,7 @@ def enter(
 ) -> Beyond:
     """Cross where a margin was found to fall through zero: the next branches, the events that fire, and faults."""
     index = jnp.argmin(view.margin - floor).astype(jnp.int32)
-    hit = leaving(view, moment) | (jnp.arange(field.count) == index)
+    hit = leaving(view, moment) | (jnp.arange(field.count, dtype=jnp.int32) == index)
     first = field.count - len(field.events)
     flags = [hit[first + j] & event.fires(old[first + j] == 0) for j, event in enumerate(field.events)]
     fired = jnp.stack(flags) if flags else jnp.zeros(0, bool)

@@ -45,9 +45,15 @@ def hermite(before: View, after: View, dt: Array) -> tuple[Array, Array]:
     return value, slope / jnp.where(dt > 0, dt, 1)
 
 
-def closest(value: Array, slope: Array, span: Array) -> Array:
+def closest(value: Array, slope: Array, dt: Array, span: Array) -> Array:
     """For every margin the least of `|m| + 1e-3 span |dm/dt|` on the step, `(K,)`: small where it is only touched."""
     near = jnp.abs(value) + 1e-3 * span * jnp.abs(slope)
+    # between two samples where the rate changes its sign: the extremum of a parabola
+    first, second = slope[:-1], slope[1:]
+    turns = first * second < 0
+    share = first / jnp.where(turns, first - second, 1)
+    extremum = value[:-1] + dt / SAMPLES * first * share / 2
+    near = jnp.concatenate([near, jnp.where(turns, jnp.abs(extremum), jnp.inf)])
     return jnp.where(jnp.isnan(near), jnp.inf, near).min(0, initial=jnp.inf)
 
 

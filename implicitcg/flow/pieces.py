@@ -64,7 +64,9 @@ class Reading:
         if name in CALLS or name in ("checkpoint", "remat", "remat2"):
             (inner,) = jaxprs.subprograms(equation)
             return self._inline(inner, equation, operands, along)
-        if name == "custom_jvp_call" and _kinked_rule(equation):
+        if name == "custom_jvp_call":
+            if not _kinked_rule(equation):
+                return jaxprs.bind(equation, *operands), [True] * many
             inner = next(iter(jaxprs.subprograms(equation)))
             if _closed_form(inner):
                 return self._inline(inner, equation, operands, along)

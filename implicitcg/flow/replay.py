@@ -47,7 +47,8 @@ class Follower(eqx.Module):
 
         def at(t):
             last = record.times[record.steps]
-            k = jnp.clip(jnp.searchsorted(record.times, t, side="right") - 1, 0, record.steps)
+            k = jnp.searchsorted(record.times, t, side="right").astype(jnp.int32) - 1
+            k = jnp.clip(k, jnp.zeros_like(k), record.steps)
             late = t > last
             end = jnp.where(late, lax.stop_gradient(last), t)
             y, _ = self._advance(record.times[k], end, states[k], parameters, branches[record.segments[k]])
@@ -65,7 +66,7 @@ class Follower(eqx.Module):
 
         end = record.times[record.steps]
         times = jnp.where(jnp.isfinite(record.times), record.times, end)  # idle steps have length zero
-        idle = jnp.arange(most) >= record.steps
+        idle = jnp.arange(most, dtype=jnp.int32) >= record.steps
 
         def padded(x: Array, fill: Any) -> Array:
             rest = jnp.broadcast_to(jnp.asarray(fill, x.dtype), (int(np.prod(shape)) - most,))
@@ -102,7 +103,7 @@ class Follower(eqx.Module):
     def _complete(
         self, ts: Array, states: Array, reached: Array, parameters: Any, record: Record, branches: Array
     ) -> Path:
-        met = jnp.arange(record.step.shape[0]) < record.crossings
+        met = jnp.arange(record.step.shape[0], dtype=jnp.int32) < record.crossings
         crossing_times = jnp.where(met, reached[record.step], jnp.inf)
         stopped = (record.stops & met).any()
         return Path(states, crossing_times, self.values(ts, states, parameters, record, branches, stopped))
@@ -170,7 +171,7 @@ def _chosen(record: Record, y: Array) -> Array:
     Weight 1 is the branch taken, 0 the one behind it. One branch is chosen for a whole segment; a flow of more than one
     dimension has further elements, with branches that change in between, and the loop of one round says so.
     """
-    segments = jnp.arange(record.flat.shape[0])[:, None] <= record.crossings
+    segments = jnp.arange(record.flat.shape[0], dtype=jnp.int32)[:, None] <= record.crossings
     distance = lax.stop_gradient(jnp.where(segments, record.flat, jnp.inf))
     if distance.shape[1] == 0:
         distance = jnp.full((1, 1), jnp.inf, y.dtype)

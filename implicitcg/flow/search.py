@@ -163,7 +163,7 @@ def _once(
         hunt=Hunt.off(t),
         active=(t1 < end) & ~stopped,
         stopped=stopped,
-        closest=jnp.minimum(state.closest, closest(value, slope, end - start)),
+        closest=jnp.minimum(state.closest, closest(value, slope, t1 - t, end - start)),
         status=status,
         record=record,
     )
