@@ -51,6 +51,11 @@ def matching_dtype(*arrays: Array) -> list[Array]:
 def design(X: Any, y: Any) -> tuple[Array, Array]:
     """A design matrix `(n, p)` and its response `(n,)`, checked for shape and, where known, for finite entries."""
     X, y = matching_dtype(floating(X, "X"), floating(y, "y"))
+    if jnp.finfo(X.dtype).bits < 32:
+        raise TypeError(
+            f"X and y are {X.dtype}: half precision is too coarse to factorise in, or to tell an active feature. Convert "
+            "one of them, `X.astype(jnp.float32)`; the result may be cast back."
+        )
     if X.ndim != 2:
         raise ValueError(f"X has shape {X.shape}; a matrix of shape (n, p) is needed: n samples by p features.")
     if y.ndim != 1:

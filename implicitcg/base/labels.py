@@ -40,6 +40,8 @@ def groups(labels: Any, p: int) -> tuple[Array, np.ndarray]:
         "Give one integer label per feature, as [0, 0, 1, 1, 1] for two groups of two and three features; a feature "
         "belongs to one group."
     )
+    if labels is None:
+        raise TypeError(f"groups is None. {advice}")
     value = concrete_value(labels) if hasattr(labels, "shape") else labels
     if value is None:
         raise TypeError("groups is traced: the labels decide shapes, so pass them as a concrete array of integers.")

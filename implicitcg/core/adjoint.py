@@ -208,7 +208,8 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool, othe
 
     def direct(matvec: Any, b: Array) -> Array:
         pinned = jnp.where(mask, 0, b)
-        coupled = jnp.where(mask, b - matvec(pinned), 0)
+        # a symmetric `B` that is the identity off the face couples nothing
+        coupled = jnp.where(mask, b if linearisation.symmetric else b - matvec(pinned), 0)
         applies = linearisation.factor_applies
         x = reuse(coupled) if applies is None else lax.cond(applies, reuse, fresh, coupled)
         return jnp.where(healthy, x + pinned, jnp.nan)

@@ -31,6 +31,7 @@ def with_response(X: Any, y: Any) -> tuple[Array, Array]:
     if not isinstance(made, AbstractDesign):
         return checks.design(X, y)
     y = checks.floating(y, "y")
+    y = y.astype(jnp.promote_types(y.dtype, made.dtype))
     _, y = checks.design(jnp.zeros((made.shape[0], 1), y.dtype), y)  # the checks of `y`, beside as many rows
     return _matched(made, y)
 
@@ -41,6 +42,7 @@ def with_responses(X: Any, Y: Any) -> tuple[Array, Array]:
     if not isinstance(made, AbstractDesign):
         return checks.design_and_responses(X, Y)
     Y = checks.floating(Y, "Y")
+    Y = Y.astype(jnp.promote_types(Y.dtype, made.dtype))
     _, Y = checks.design_and_responses(jnp.zeros((made.shape[0], 1), Y.dtype), Y)
     return _matched(made, Y)
 
@@ -153,6 +155,8 @@ def _from_scipy(X: Any) -> SparseDesign:
     row, column = matrix.coords if hasattr(matrix, "coords") else (matrix.row, matrix.col)
     data = _real(matrix.data)
     kept = data != 0  # explicit zeros; no derivative can be asked of SciPy's numbers
+    if not kept.any():  # a matrix of zeros keeps one of them, so that no array is empty
+        data, row, column, kept = np.zeros(1, data.dtype), np.zeros(1, int), np.zeros(1, int), np.ones(1, bool)
     return SparseDesign.of(data[kept], row[kept], column[kept], (matrix.shape[0], matrix.shape[1]))
 
 
@@ -165,6 +169,8 @@ def _from_bcoo(X: Any) -> AbstractDesign:
             f"X is a BCOO matrix with {X.n_batch} batch and {X.n_dense} dense dimensions; neither is supported. Use "
             "`jax.vmap` over its data for a batch, and `BCOO.fromdense(X.todense())` for plain entries."
         )
+    if X.nse == 0:
+        return _from_scipy(scipy.sparse.coo_matrix(X.shape, dtype=X.data.dtype))
     data = _real(X.data)
     indices = concrete_value(X.indices)
     if indices is not None:

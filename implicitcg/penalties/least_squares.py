@@ -53,6 +53,10 @@ class LeastSquares(AbstractSmooth):
         r = self.residuals(z)
         return jnp.sum(self.weighted(jnp.square(r))) / 2
 
+    def value_at_zero(self) -> Float[Array, ""]:
+        """`f(0)`, without a look at `X`."""
+        return jnp.sum(self.weighted(jnp.square(self.centred(self.y)))) / 2
+
     def gradient(self, z: Float[Array, " p"]) -> Float[Array, " p"]:
         """`-X^T S r`."""
         return -(self.weighted(self.residuals(z)) @ self.X)

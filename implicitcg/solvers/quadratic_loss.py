@@ -40,7 +40,7 @@ class QuadraticLoss(eqx.Module):
         curvature = problem.smooth.curvature()
         curvature = curvature if ridge is None else curvature + ridge
         threshold = jnp.broadcast_to(penalty.alpha, (p,)).astype(dtype)
-        zero_value = problem.smooth.value(jnp.zeros_like(threshold))
+        zero_value = problem.smooth.value_at_zero()
         return cls(problem.smooth, ridge, threshold, curvature, 1 / jnp.sqrt(curvature), zero_value)
 
     def shrunk(self, w: Float[Array, " p"]) -> Float[Array, " p"]:
