@@ -158,6 +158,19 @@ def test_bad_numbers_inside_jit_raise_when_the_program_runs(fails_with):
     fails_with("a penalty (alpha) or a weight is negative", solve, jnp.asarray(X), -0.1)
 
 
+def test_another_penalty_compiles_nothing_however_it_is_given(monkeypatch):
+    run, traced = icg.solvers.ActiveSet.run, []
+
+    def counted(self, problem, init):
+        traced.append(problem)
+        return run(self, problem, init)
+
+    monkeypatch.setattr(icg.solvers.ActiveSet, "run", counted)
+    for alpha in (0.1, 0.2, np.float64(0.3), np.float32(0.25), jnp.asarray(0.4), jnp.float32(0.5), 1):
+        icg.solve(icg.lasso(X[:29], y[:29], alpha))  # rows of its own: not compiled by another test
+    assert len(traced) == 1
+
+
 def test_errors_in_python_are_solve_errors_with_a_status():
     slow = icg.solvers.ProximalGradient(max_steps=3)
     with pytest.raises(icg.SolveError) as caught:

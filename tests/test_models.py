@@ -143,6 +143,30 @@ def test_support_vector_regression_agrees_with_scikit_learn(cost):
     assert np.all(np.abs(solution.dual) <= cost)
 
 
+def test_the_group_lasso_agrees_with_clarabel_on_the_diabetes_data():
+    X, y = diabetes()
+    pairs, w, b = np.arange(10) // 2, cvxpy.Variable(10), cvxpy.Variable()
+    norms = sum(np.sqrt(2) * cvxpy.norm2(w[pairs == g]) for g in range(5))
+    by_clarabel(cvxpy.sum_squares(y - X @ w - b) / (2 * len(y)) + 8.0 * norms, w)
+    solution = agree(icg.group_lasso(X, y, 8.0, pairs, fit_intercept=True), w.value)
+    assert 0 < np.count_nonzero(solution.value.coef) < 10
+
+
+@pytest.mark.parametrize("model", [icg.mcp_regression, icg.scad_regression])
+def test_nonconvex_models_are_stationary_on_the_diabetes_data(model):
+    X, y = diabetes()
+    alpha = 0.1 * np.abs(X.T @ y).max() / len(y)
+    w = np.asarray(icg.solve(model(X, y, alpha)).value)
+    slope = {
+        icg.mcp_regression: np.maximum(alpha - np.abs(w) / 3, 0),
+        icg.scad_regression: np.minimum(alpha, np.maximum(3.7 * alpha - np.abs(w), 0) / 2.7),
+    }[model]
+    gradient = X.T @ (X @ w - y) / len(y)
+    assert 0 < np.count_nonzero(w) < 10
+    np.testing.assert_allclose(np.where(w != 0, gradient + np.sign(w) * slope, 0), 0, atol=1e-11)
+    assert np.all(np.abs(gradient[w == 0]) <= alpha)
+
+
 def test_mcp_and_scad_satisfy_their_optimality_conditions_and_beat_the_lasso_in_bias():
     truth = np.array([1.5, 0, -2.0, 0, 1.0, 0, 0, 0])
     response = X @ truth + 0.05 * np.random.default_rng(7).standard_normal(30)
@@ -205,20 +229,70 @@ def group_lasso_in_its_strength(w, _):
     return on(S, -np.linalg.solve(K, root[groups[S]] * unit))
 
 
+def support_vector_regression_in_its_cost(_, b):
+    F, B = np.flatnonzero((np.abs(b) > 1e-12) & (np.abs(b) < 0.05 - 1e-12)), np.flatnonzero(np.abs(b) >= 0.05 - 1e-12)
+    assert len(F) and len(B)
+    bound = X[B].T @ np.sign(b[B])
+    return bound - X[F].T @ np.linalg.solve(X[F] @ X[F].T, X[F] @ bound)
+
+
+def multitask_lasso_in_its_strength(W, _):
+    S = np.flatnonzero(np.linalg.norm(W, axis=1))
+    assert 0 < len(S) < 8
+    norms = np.linalg.norm(W[S], axis=1)
+    unit = W[S] / norms[:, None]
+    K = np.kron(X[:, S].T @ X[:, S] / 30, np.eye(2))
+    for k, u in enumerate(unit):
+        K[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] += 0.4 / norms[k] * (np.eye(2) - np.outer(u, u))
+    slope = np.zeros_like(W)
+    slope[S] = -np.linalg.solve(K, unit.ravel()).reshape(-1, 2)
+    return slope
+
+
+def nonconvex_in_its_strength(w, moves, bends):
+    """`moves` is the derivative of the penalty's slope by the strength, `bends` by the size of the coefficient."""
+    S = np.flatnonzero(w)
+    K = X[:, S].T @ X[:, S] / 30 + np.diag(bends[S])
+    return on(S, -np.linalg.solve(K, moves[S] * np.sign(w[S])))
+
+
+def mcp_in_its_strength(w, _):
+    inside = np.abs(w) < 3 * 0.3
+    assert 0 < np.count_nonzero(inside & (w != 0)) < np.count_nonzero(w)  # both pieces occur
+    return nonconvex_in_its_strength(w, inside * 1.0, inside / -3)
+
+
+def scad_in_its_strength(w, _):
+    first, second = np.abs(w) <= 0.3, (np.abs(w) > 0.3) & (np.abs(w) < 3.7 * 0.3)
+    assert np.any(second)
+    return nonconvex_in_its_strength(w, first + second * 3.7 / 2.7, second / -2.7)
+
+
 @pytest.mark.parametrize(
     ("model", "at", "formula"),
     [
         (lambda a: icg.elastic_net(X, y, a, 0.6), 0.2, elastic_net_in_its_strength),
         (lambda a: icg.sparse_logistic(X, labels, a), 0.03, logistic_in_its_penalty),
         (lambda C: icg.svm(X, labels, C), 0.05, support_vector_machine_in_its_cost),
+        (lambda C: icg.svr(X, y, C, 0.1), 0.05, support_vector_regression_in_its_cost),
         (lambda a: icg.group_lasso(X, y, a, groups), 0.2, group_lasso_in_its_strength),
+        (lambda a: icg.multitask_lasso(X, Y, a), 0.4, multitask_lasso_in_its_strength),
+        (lambda a: icg.mcp_regression(X, y, a), 0.3, mcp_in_its_strength),
+        (lambda a: icg.scad_regression(X, y, a), 0.3, scad_in_its_strength),
     ],
     ids=lambda part: getattr(part, "__name__", ""),
 )
-def test_derivatives_equal_the_exact_formulas(model, at, formula):
-    solution, slope = jax.jvp(lambda t: icg.solve(model(t)), (at,), (1.0,))
-    exact = formula(np.asarray(solution.value), np.asarray(solution.dual))
-    np.testing.assert_allclose(slope.value, exact, rtol=0, atol=1e-10 * max(1, np.abs(exact).max()))
+def test_derivatives_equal_the_exact_formulas_and_differences(model, at, formula):
+    def both(t):
+        solution, slope = jax.jvp(lambda t: icg.solve(model(t)), (t,), (1.0,))
+        return solution.value, solution.dual, slope.value
+
+    h = 1e-5  # solutions are exact to about 1e-14, so a difference is to about 1e-9 beside h^2
+    value, dual, slope = map(np.asarray, jax.jit(jax.vmap(both))(at + h * jnp.arange(-1.0, 2.0)))
+    exact = formula(value[1], dual[1])
+    size = max(1, np.abs(exact).max())
+    np.testing.assert_allclose(slope[1], exact, rtol=0, atol=1e-10 * size)
+    np.testing.assert_allclose((value[2] - value[0]) / (2 * h), exact, rtol=0, atol=1e-7 * size)
 
 
 @pytest.mark.parametrize(
@@ -296,6 +370,8 @@ GOOD = {"X": X, "y": y, "alpha": 0.1}
         (icg.group_lasso, {**GOOD, "groups": [[0, 1, 2], [2, 3], [4, 5, 6, 7]]}, "may overlap"),
         (icg.group_lasso, {**GOOD, "groups": np.linspace(0, 1, 8)}, "groups holds float64"),
         (icg.group_lasso, {**GOOD, "groups": [0, 1]}, "groups has shape (2,)"),
+        (icg.group_lasso, {**GOOD, "groups": None}, "groups is None"),
+        (icg.svm, {"X": X.astype(np.float16), "y": labels.astype(np.float16), "C": 1.0}, "X and y are float16"),
         (icg.group_lasso, {**GOOD, "groups": groups, "alpha": np.ones(8)}, "one value per group, shape (4,)"),
         (icg.multitask_lasso, {"X": X, "Y": y, "alpha": 0.1}, "Y has shape (30,)"),
         (icg.lasso, {**GOOD, "sample_weight": -weights}, "sample_weight has a negative entry"),
@@ -306,7 +382,7 @@ GOOD = {"X": X, "y": y, "alpha": 0.1}
     ],
 )
 def test_bad_input_raises_at_the_call_and_names_the_cause(model, arguments, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises((ValueError, TypeError)) as caught:
         model(**arguments)
     assert message in str(caught.value)
 

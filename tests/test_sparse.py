@@ -215,6 +215,12 @@ def test_every_format_of_scipy_and_integers_are_taken(form):
     assert icg.designs.sparse(X.astype(np.float32)).dtype == jnp.float32
 
 
+def test_a_sparse_matrix_without_entries_has_the_empty_model():
+    y = jnp.arange(5.0)
+    for X in (scipy.sparse.csr_matrix((5, 3)), BCOO.fromdense(jnp.zeros((5, 3)), nse=0)):
+        np.testing.assert_array_equal(icg.solve(icg.lasso(X, y, 0.1)).value, 0)
+
+
 def test_original_units_predict_the_same():
     Z = DESIGNS["standardised"]
     fit = icg.solve(icg.lasso(Z, y, ALPHA, fit_intercept=True)).value
