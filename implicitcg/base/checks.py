@@ -53,8 +53,8 @@ def design(X: Any, y: Any) -> tuple[Array, Array]:
     X, y = matching_dtype(floating(X, "X"), floating(y, "y"))
     if jnp.finfo(X.dtype).bits < 32:
         raise TypeError(
-            f"X and y are {X.dtype}: half precision is too coarse to factorise in, or to tell an active feature. Convert "
-            "one of them, `X.astype(jnp.float32)`; the result may be cast back."
+            f"X and y are {X.dtype}: half precision is too coarse to factorise in, or to tell an active feature. "
+            "Convert one of them, `X.astype(jnp.float32)`; the result may be cast back."
         )
     if X.ndim != 2:
         raise ValueError(f"X has shape {X.shape}; a matrix of shape (n, p) is needed: n samples by p features.")
