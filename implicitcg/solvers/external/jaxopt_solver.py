@@ -70,7 +70,8 @@ class Jaxopt(AbstractSolver):
             return self.solver, Pieces({}, arguments, init, lambda params: params)
         options, fields = dict(self.options), _fields(self.solver)
         parts = pieces(self.solver, problem, init, tuple(options))
-        ours = {"tol": eps**0.5, "maxiter": 10_000, "check_bracket": False}
+        searches = {"fun", "prox", "projection"} & {*parts.functions, *options} or self.solver.__name__ == "OSQP"
+        ours = {"tol": eps**0.5 if searches else eps**0.75, "maxiter": 10_000, "check_bracket": False}
         ours = {name: value for name, value in ours.items() if name in fields}
         if self.arguments is not None:
             parts = parts._replace(arguments=self.arguments(problem))
@@ -105,8 +106,9 @@ def jaxopt(
         arguments: from the problem to the arguments of `run` after `init`.
         tolerance: accept when `||F(z)||_inf <= tolerance (1 + ||z||_inf)`; `None` means 100 times its own tolerance,
             since jaxopt measures errors in other units.
-        **options: further fields of the class; `tol` is `eps^{1/2}` (its line searches see no further)
-            and `maxiter` 10000 unless they are given; `icg.solvers.Polished` around it takes care of the rest.
+        **options: further fields of the class. Unless they are given `maxiter` is 10000 and `tol` is `eps^{3/4}`, or
+            `eps^{1/2}` for what minimises, since its line searches see no further; `icg.solvers.Polished` around it
+            takes care of the rest.
 
     Returns:
         A solver for `icg.solve`.
