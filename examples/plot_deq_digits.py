@@ -29,7 +29,7 @@ jax.config.update("jax_enable_x64", True)
 X, y = load_digits(return_X_y=True)
 order = np.random.default_rng(0).permutation(len(X))
 X, y = X[order] / 16, y[order]
-WIDTH, BATCH, EPOCHS = 40, 60, 6
+WIDTH, BATCH, EPOCHS = 40, 60, 4
 rows = np.arange(1797 // BATCH * BATCH).reshape(-1, BATCH)  # in batches: the first twenty are for training
 TRAIN, TEST = rows[:20], rows[20:]
 

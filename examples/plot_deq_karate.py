@@ -62,49 +62,48 @@ layer = deq.DEQ(Step(key), jnp.zeros((NODES, WIDTH)), **methods)
 model = (layer, eqx.nn.Linear(WIDTH, 2, key=key))
 
 # %%
-# Training is ordinary: the gradient comes from the equilibrium, whatever solved for it.
+# Training is ordinary: the gradient comes from the equilibrium, whatever solved for it. The weights say whose scores
+# count; the same compiled function tells below what those scores hang on.
 
 
-def scores(model, features):
-    """Two scores a node."""
-    return jax.vmap(model[1])(model[0](A, features))
+def weighted(model_and_features, weights):
+    """A weighted sum of log-probabilities, with the probabilities and the solution."""
+    (layer, readout), features = model_and_features
+    solution = layer.solve(A, features)
+    logs = jax.nn.log_softmax(jax.vmap(readout)(solution.value))
+    return jnp.sum(weights * logs), (jnp.exp(logs), solution)
 
 
+gradient_of = eqx.filter_jit(eqx.filter_value_and_grad(weighted, has_aux=True))
 optimiser = optax.adamw(1e-2, weight_decay=1e-2)
 
 
 @eqx.filter_jit
-def train(model):
-    """Two hundred steps on the two labels."""
-    parameters, rest = eqx.partition(model, eqx.is_array)
-
-    def loss(parameters):
-        found = scores(eqx.combine(parameters, rest), features)
-        return optax.softmax_cross_entropy_with_integer_labels(found[jnp.array([0, 33])], jnp.array([0, 1])).mean()
-
-    def step(carry, _):
-        parameters, state = carry
-        value, gradient = jax.value_and_grad(loss)(parameters)
-        change, state = optimiser.update(gradient, state, parameters)
-        return (optax.apply_updates(parameters, change), state), value
-
-    (parameters, _), history = jax.lax.scan(step, (parameters, optimiser.init(parameters)), None, length=200)
-    return eqx.combine(parameters, rest), history
+def updated(model, state, gradient):
+    """One step of Adam."""
+    parameters = eqx.filter(model, eqx.is_array)
+    change, state = optimiser.update(gradient, state, parameters)
+    return eqx.apply_updates(model, change), state
 
 
-model, history = train(model)
-found = np.asarray(jax.nn.softmax(scores(model, features), axis=1))[:, 1]
-right = (found > 0.5) == (side == 1)
-solution = model[0].solve(A, features)
-print(f"{right.sum()} of {NODES} on the right side; loss {history[0]:.3f} to {history[-1]:.3f}")
-print(f"equilibrium in {solution.iterations} steps, residual {float(solution.residual):.1e}")
+labels = jnp.zeros((NODES, 2)).at[0, 0].set(-0.5).at[33, 1].set(-0.5)  # cross-entropy over the two
+state, history = optimiser.init(eqx.filter(model, eqx.is_array)), []
+for _ in range(200):
+    (value, _), (gradient, _) = gradient_of((model, features), labels)
+    model, state = updated(model, state, gradient)
+    history.append(float(value))
 
 # %%
 # How far does a node hear? The derivative of node 0's score by every other node's features, through the equilibrium,
 # against the distance in the graph. It falls with the distance but does not end at any.
 
-slopes = jax.jacrev(lambda F: scores(model, F)[0])(features)  # (2, NODES, NODES)
-influence = np.linalg.norm(np.asarray(slopes), axis=(0, 2))
+(_, (probabilities, solution)), (_, slopes) = gradient_of((model, features), jnp.zeros((NODES, 2)).at[0, 0].set(1.0))
+found = np.asarray(probabilities)[:, 1]
+right = (found > 0.5) == (side == 1)
+print(f"{right.sum()} of {NODES} on the right side; loss {history[0]:.3f} to {history[-1]:.3f}")
+print(f"equilibrium in {solution.iterations} steps, residual {float(solution.residual):.1e}")
+
+influence = np.linalg.norm(np.asarray(slopes), axis=1)  # one row of features a node
 distance = np.full(NODES, -1)
 reached, frontier = np.zeros(NODES, bool), np.arange(NODES) == 0
 for steps in range(NODES):

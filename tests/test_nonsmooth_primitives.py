@@ -205,3 +205,9 @@ def test_any_value_at_a_single_point_is_conservative():
     # enlarging a field at one point keeps it conservative: curves cross the point in no time
     field = lambda x: jnp.where(x == 0, 17.0, jnp.sign(x))  # noqa: E731
     assert check_conservative(jnp.abs, field, 0.0, curves=2, steps=500)
+
+
+def test_the_flat_side_of_a_relu_is_zero_without_a_sign():
+    values = ns.relu(jnp.asarray([-1.0, -0.0, -jnp.inf, 2.0, jnp.nan]))
+    assert np.array_equal(values, [0.0, 0.0, 0.0, 2.0, np.nan], equal_nan=True)
+    assert not np.signbit(values[:4]).any()

@@ -72,7 +72,13 @@ class AbstractAffineLayer(eqx.Module):
         solver, adjoint = self.methods()
         solver = solver if self.solver is None else self.solver
         adjoint = adjoint if self.adjoint is None else self.adjoint
-        init = init if init is None else jnp.asarray(init, problem.bias.dtype)
+        if init is not None:
+            init = jnp.asarray(init, problem.bias.dtype)
+            if init.shape != problem.bias.shape:
+                raise ValueError(
+                    f"init has shape {init.shape}; one state of shape {problem.bias.shape} is needed. For a batch: "
+                    "`jax.vmap` over both."
+                )
         solution = solve(problem, Polished(solver) if self.polish else solver, init, adjoint=adjoint, throw=throw)
         return judged(solution, jax.ShapeDtypeStruct(problem.bias.shape, self.b.dtype), good)
 

@@ -101,7 +101,17 @@ class DEQ(eqx.Module):
 
     def start(self, init: Any = None) -> Any:
         """A starting point in the dtype of the solve: `init`, or zeros."""
-        return cast(self.zeros() if init is None else jax.tree.map(jnp.asarray, init), self.dtype)
+        if init is None:
+            return cast(self.zeros(), self.dtype)
+        init = jax.tree.map(jnp.asarray, init)
+        leaves, structure = jax.tree.flatten(init)
+        shapes = [leaf.shape for leaf in self.shapes]
+        if structure != self.structure or [leaf.shape for leaf in leaves] != shapes:
+            raise ValueError(
+                f"init has shapes {[leaf.shape for leaf in leaves]} and the state {shapes}; start from a point of the "
+                "structure and shapes of the state, for one sample. For a batch: `jax.vmap` over both."
+            )
+        return cast(init, self.dtype)
 
     def solve(self, *inputs: Any, init: Any = None, key: Array | None = None, throw: bool = True) -> Solution:
         """The equilibrium as a `Solution`, with status, residual and iterations, for logging and training.

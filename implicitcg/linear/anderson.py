@@ -19,7 +19,7 @@ class AndersonMemory(NamedTuple):
     gram: Array  # (m, m)
     u: Array
     F: Array
-    count: Array  # of steps, shared by a batch, so that writing to a slot is no scatter
+    steps: Array  # so far, shared by a batch, so that writing to a slot is no scatter
 
 
 class AndersonMixing(NamedTuple):
@@ -44,9 +44,9 @@ class AndersonMixing(NamedTuple):
     def advance(self, u: Array, F: Array, memory: AndersonMemory) -> tuple[Array, AndersonMemory]:
         """One accelerated step."""
         axes = tuple(range(1, u.ndim + 1))
-        begun = memory.count > 0
+        begun = memory.steps > 0
         keep = begun & (norm(F) <= self.restart * norm(memory.F))
-        here = jnp.arange(self.memory, dtype=jnp.int32) == memory.count % self.memory
+        here = jnp.arange(self.memory, dtype=jnp.int32) == memory.steps % self.memory
         at = here.reshape(-1, *[1] * u.ndim)
         points, values = (
             jnp.where(keep, jnp.where(at, (new - last)[None], old), 0)
@@ -58,7 +58,7 @@ class AndersonMixing(NamedTuple):
         mix = self.combination(gram, jnp.sum(values * F[None], axes)).reshape(-1, *[1] * u.ndim)
         damping = jnp.asarray(self.damping, u.dtype)
         moved = u - damping * F - jnp.sum(mix * (points - damping * values), 0)
-        return moved, AndersonMemory(points, values, gram, u, F, memory.count + 1)
+        return moved, AndersonMemory(points, values, gram, u, F, memory.steps + 1)
 
     def combination(self, gram: Array, rhs: Array) -> Array:
         """`argmin_g ||F - dF g||^2`, regularised relative to the Gram matrix; empty slots get 0."""
