@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import cvxpy
@@ -197,6 +198,23 @@ def test_a_bound_twice_beside_a_second_order_cone_has_the_slope_of_differences_a
     difference = (value(b + 1e-5 * both) - value(b - 1e-5 * both)) / 2e-5
     # curvature times the square of the step, and rounding over the step
     np.testing.assert_allclose(jax.jvp(value, (b,), (both,))[1], difference, atol=1e-9)
+
+
+def test_a_large_semidefinite_cone_has_a_matrix_free_derivative_with_a_reported_residual(monkeypatch):
+    monkeypatch.setattr(sys.modules["implicitcg.problems.conic"], "ORDER", 2)
+    told = []
+    adjoint = icg.adjoints.Automatic(report=lambda residual, steps: told.append(float(residual)))
+    cone = cones.PSD(3)
+    u = cone.vector(jnp.array([[1.0, 0.3, 0.1], [0.3, -0.5, 0.2], [0.1, 0.2, 0.4]]))
+
+    def value(u, adjoint):
+        problem = icg.conic(jnp.eye(6), -u, -jnp.eye(6), jnp.zeros(6), cone)
+        return icg.solve(problem, adjoint=adjoint).value
+
+    found = jax.jacrev(lambda u: value(u, adjoint))(u)
+    jax.effects_barrier()
+    assert len(told) == 6 and max(told) < 2e-11  # ten times eps^{3/4}
+    np.testing.assert_allclose(found, jax.jacrev(lambda u: value(u, icg.adjoints.Direct()))(u), atol=1e-10)
 
 
 def test_dependent_equalities_keep_the_value_and_refuse_the_derivative_by_name():

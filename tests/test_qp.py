@@ -120,8 +120,13 @@ def test_bad_elements_of_a_batch_are_told_and_spoil_no_other(data):
     bad["G"] = bad["G"].at[2].set(0.0)
     bad["h"] = bad["h"].at[2].set(1.0)  # a linear objective on an affine space
     bad["q"] = bad["q"].at[3, 0].set(jnp.nan)
-    x, _, (converged, infeasible, unbounded), _ = solved(bad)
+    x, (y, z), (converged, infeasible, unbounded), _ = solved(bad)
     assert bool(infeasible[1]) and bool(unbounded[2]) and not bool(converged[3])
+    # the dual of an infeasible one proves it, the value of an unbounded one is the direction; both have length one
+    force = bad["A"][1].T @ y[1] + bad["G"][1].T @ z[1]
+    assert float(jnp.abs(force).max()) < 1e-7 and float(bad["b"][1] @ y[1] + bad["h"][1] @ z[1]) < -1e-2
+    np.testing.assert_allclose([y[1] @ y[1] + z[1] @ z[1], x[2] @ x[2]], 1, rtol=1e-12)
+    assert float(bad["q"][2] @ x[2]) < 0
     others = np.setdiff1d(np.arange(count), [1, 2, 3])
     assert bool(jnp.all(converged[others]))
     # the others take the same path; loops run longer, but their lanes stand still

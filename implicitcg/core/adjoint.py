@@ -40,10 +40,12 @@ class Automatic(AbstractAdjoint):
     """`Direct` where the space is small or a factor is at hand, `PeacemanRachford` for layers; else matrix-free.
 
     A face that has outgrown the capacities of the factor is left to `ConjugateGradient`, decided when the program runs;
-    spaces above `dense_limit` without a factor are left to `GMRES`.
+    spaces above `dense_limit` without a factor are left to `GMRES`, and so are problems that say their inverse is dear,
+    which then serves what is not solved. Where it is matrix-free, `report` is called as in `ConjugateGradient`.
     """
 
     dense_limit: int = eqx.field(static=True, default=2000)
+    report: Callable[[Any, Any], None] | None = eqx.field(static=True, default=None)
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
         """See `AbstractAdjoint.solve`."""
@@ -53,14 +55,15 @@ class Automatic(AbstractAdjoint):
             return PeacemanRachford().solve(linearisation, rhs, throw=throw)
         dimension = ravel_pytree(rhs)[0].shape[0]
         if linearisation.inverse is not None:
-            return _solve_with_inverse(linearisation, linearisation.inverse, rhs, throw)
+            first = GMRES(report=self.report) if linearisation.large else None
+            return _solve_with_inverse(linearisation, linearisation.inverse, rhs, throw, first)
         if linearisation.factor is not None:
-            matrix_free = ConjugateGradient() if linearisation.symmetric else None
+            matrix_free = ConjugateGradient(report=self.report) if linearisation.symmetric else None
             return _solve_with_factor(linearisation, rhs, throw, matrix_free)
         structured = linearisation.block is not None
         if structured or dimension <= self.dense_limit:
             return Direct().solve(linearisation, rhs, throw=throw)
-        return GMRES().solve(linearisation, rhs, throw=throw)
+        return GMRES(report=self.report).solve(linearisation, rhs, throw=throw)
 
 
 class Direct(AbstractAdjoint):
@@ -133,12 +136,16 @@ class GMRES(AbstractAdjoint):
         """See `AbstractAdjoint.solve`."""
 
         def solve(matvec: Any, b: Array) -> Array:
-            found = gmres(matvec, b, relative_tolerance(self.tolerance, b), self.max_steps, self.memory)
-            if self.report is not None:
-                jax.debug.callback(self.report, found.residual, found.steps)
-            return judged(found.x, found.ok, Status.adjoint_failed, throw)
+            return judged(*self.iterate(matvec, b), Status.adjoint_failed, throw)
 
         return linear_solve(linearisation, rhs, solve, solve)
+
+    def iterate(self, matvec: Any, b: Array) -> tuple[Array, Array]:
+        """The solution and whether its residual is small enough."""
+        found = gmres(matvec, b, relative_tolerance(self.tolerance, b), self.max_steps, self.memory)
+        if self.report is not None:
+            jax.debug.callback(self.report, found.residual, found.steps)
+        return found.x, found.ok
 
 
 class MinimumNorm(AbstractAdjoint):
@@ -226,18 +233,24 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool, othe
     return linear_solve(linearisation, rhs, solve, solve)
 
 
-def _solve_with_inverse(linearisation: Linearisation, inverse: AbstractInverse, rhs: Any, throw: bool) -> Any:
+def _solve_with_inverse(
+    linearisation: Linearisation, inverse: AbstractInverse, rhs: Any, throw: bool, first: GMRES | None = None
+) -> Any:
     """Solve by the inverse that the problem brought along, judged by the residual in units of `||b|| + ||x||`.
 
     A selection that is not the default one has another `B`, for which the system is factorised densely: where
     `factor_applies` is given it says so, and else the residual does, for at most `FEW` unknowns. Right sides of zero
-    have the solution zero, whatever `B` is.
+    have the solution zero, whatever `B` is. Where the inverse is dear, it is for what `first` does not solve.
     """
     frozen, applies = lax.stop_gradient(inverse), linearisation.factor_applies
 
     def solver(transposed: bool) -> Any:
         def solve(matvec: Any, b: Array) -> Array:
-            x, regular = frozen.solve(b, transposed=transposed)
+            if first is None:
+                x, regular = frozen.solve(b, transposed=transposed)
+            else:
+                x, regular = first.iterate(matvec, b)
+                x, regular = only_where(~regular, lambda: frozen.solve(b, transposed=transposed), (x, regular))
             x = jnp.where(regular, x, 0)
             size = jnp.linalg.norm(b)
             left = jnp.linalg.norm(matvec(x) - b)

@@ -46,7 +46,8 @@ class Linearisation(eqx.Module, Generic[Z]):
     `B[index][:, index]` for a small set of coordinates, and `capacities` are the static sizes it may be asked for.
     `diagonal`, where given, is positive and about that of `B`: it scales the unknowns for iterative solvers.
     `splitting`, where given, says that `B = I - diag(d) W` for a layer, which `PeacemanRachford` makes use of.
-    `inverse`, where given, solves with the `B` of the default selection; `factor_applies` is about it too.
+    `inverse`, where given, solves with the `B` of the default selection; `factor_applies` is about it too. `large` says
+    that products with `B` are cheaper than it, so that an automatic choice is matrix-free.
     """
 
     apply: Callable[[Z], Z]
@@ -61,6 +62,7 @@ class Linearisation(eqx.Module, Generic[Z]):
     diagonal: Array | None = None
     splitting: Splitting | None = None
     inverse: AbstractInverse | None = None
+    large: bool = eqx.field(static=True, default=False)
 
 
 class AbstractProblem(eqx.Module, Generic[Z]):

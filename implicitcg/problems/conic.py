@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
@@ -25,6 +24,7 @@ from ..solvers.external.conic_library import factors
 from .quadratic_certificate import dependence, rank
 
 ENUMERATED = 200  # unknowns up to which the elements at the kinks are formed
+ORDER = 48  # of a semidefinite cone, whose face has about a thousand rows: above, the derivative is matrix-free
 LARGE = 2000  # variables up to which a certificate factorises densely
 
 
@@ -88,7 +88,8 @@ class Conic(AbstractProblem[ConicPoint]):
         if not known(self.cone):
             return linearisation
         inverse = ConicInverse(self.P, self.A, self.cone, z.v, self.cone.project(z.v))
-        return eqx.tree_at(lambda l: l.inverse, linearisation, inverse, is_leaf=lambda leaf: leaf is None)
+        large = any(order > ORDER for _, _, order in layout(factors(self.cone)).matrices)
+        return dataclasses.replace(linearisation, inverse=inverse, large=large)
 
     def certificate(self, z: ConicPoint, residual: float, tolerance: float | None) -> Certificate:
         """By enumeration of the kinks, and where that does not decide by a condition that covers every element.

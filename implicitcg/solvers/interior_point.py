@@ -85,8 +85,14 @@ class InteriorPoint(AbstractSolver):
         several = several & ~unique(problem, reached, several)
         status = Status.where(several, Status.not_unique, status)
         lost = failed & ~several
-        status = Status.where(lost & infeasible(problem, point.x, lost), Status.infeasible, status)
-        status = Status.where(lost & unbounded(problem, point.x), Status.unbounded, status)
+        # what proves it takes the place of iterates that grow without bound
+        proved, y, multiplier = infeasible(problem, point.x, lost)
+        falls, ray = unbounded(problem, point.x)
+        apart = problem.unknown(jnp.zeros_like(ray), y, -multiplier)
+        along = problem.unknown(ray, jnp.zeros_like(y), jnp.zeros_like(multiplier))
+        for found, name, proof in ((proved, Status.infeasible, apart), (falls, Status.unbounded, along)):
+            status = Status.where(lost & found, name, status)
+            z = jax.tree.map(lambda new, old, found=found: jnp.where(lost & found, new, old), proof, z)
         memory = end.found.memory
         healthy = memory.healthy & end.strict & end.accepted
         memory = eqx.tree_at(lambda f: f.healthy, memory, healthy)

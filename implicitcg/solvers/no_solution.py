@@ -12,11 +12,12 @@ from jaxtyping import Bool
 from ..base import while_loop
 
 
-def infeasible(problem: Any, x: Array, wanted: Array) -> Bool[Array, ""]:
+def infeasible(problem: Any, x: Array, wanted: Array) -> tuple[Bool[Array, ""], Array, Array]:
     """Whether the least violation `min_x ||A x - b||^2 + ||max(G x - h, 0)||^2` is positive; looked for if `wanted`.
 
-    At the minimum the violations `y = A x - b`, `z = max(G x - h, 0)` satisfy `A^T y + G^T z = 0` and
-    `b^T y + h^T z = -||(y, z)||^2`: by Farkas' lemma they prove infeasibility. Found by semismooth Newton from `x`.
+    With it a proof `(y, z)` of length one, finite also where there is none. At the minimum
+    the violations `y = A x - b`, `z = max(G x - h, 0)` satisfy `A^T y + G^T z = 0` and `b^T y + h^T z = -||(y, z)||^2`:
+    by Farkas' lemma they prove infeasibility. Found by semismooth Newton from `x`.
     """
     A, G = problem.A, problem.G
     rounding = float(jnp.finfo(x.dtype).eps)
@@ -46,16 +47,19 @@ def infeasible(problem: Any, x: Array, wanted: Array) -> Bool[Array, ""]:
 
     x, _ = while_loop(unfinished, step, (x, jnp.zeros((), jnp.int32)))
     data = jnp.concatenate([problem.b, problem.h, jnp.ones(1, x.dtype)])
-    return proved(x) & (jnp.linalg.norm(violations(x)) > rounding**0.5 * jnp.max(jnp.abs(data)))
+    v = violations(x)
+    size = jnp.linalg.norm(v)
+    v = v / jnp.where(size > 0, size, 1)
+    return proved(x) & (size > rounding**0.5 * jnp.max(jnp.abs(data))), v[: A.shape[0]], v[A.shape[0] :]
 
 
-def unbounded(problem: Any, x: Array) -> Bool[Array, ""]:
-    """A ray with `P x = 0`, `A x = 0`, `G x <= 0`, `q^T x < 0`, to `eps^{1/3}` of its size."""
+def unbounded(problem: Any, x: Array) -> tuple[Bool[Array, ""], Array]:
+    """Whether `x` is on a ray with `P x = 0`, `A x = 0`, `G x <= 0`, `q^T x < 0`, to `eps^{1/3}`, and its direction."""
     size = jnp.linalg.norm(x)
-    x = x / size
+    x = x / jnp.where(size > 0, size, 1)
     slope = problem.q @ x
     bend = jnp.max(jnp.abs(jnp.concatenate([problem.P @ x, problem.A @ x, jnp.maximum(problem.G @ x, 0)])), initial=0.0)
-    return (slope < 0) & (bend <= _loose(size) * jnp.abs(slope))
+    return (slope < 0) & (bend <= _loose(size) * jnp.abs(slope)), x
 
 
 def unique(problem: Any, z: Any, wanted: Array) -> Bool[Array, ""]:
