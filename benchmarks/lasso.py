@@ -36,7 +36,6 @@ from sklearn.preprocessing import PolynomialFeatures
 import implicitcg as icg
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_enable_compilation_cache", False)  # compilation is one of the things measured
 
 Data = tuple[Any, np.ndarray]
 NAMED = ["icg", "icg + derivative", "celer", "skglm", "scikit-learn"]
@@ -307,6 +306,7 @@ def main() -> int:
     print(f"command: python {' '.join(sys.argv)}")
     data = [(name, make) for name, make in DATA.items() if any(part in name for part in chosen.data)]
     if "compile" in chosen.tables:  # first, while nothing is compiled
+        jax.config.update("jax_enable_compilation_cache", False)
         heading(
             "The first solve, CPU seconds, and programs that it and five more penalties compile",
             "data | trace | lower | compile | all | programs",

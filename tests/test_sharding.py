@@ -30,8 +30,11 @@ mapped = jax.shard_map(jax.vmap(lambda t: jax.grad(loss, 1)(X, t)), **spread)
 np.testing.assert_allclose(mapped(by_batch), expected, atol=1e-13)
 
 by_row = jax.device_put(X, NamedSharding(mesh, P("batch", None)))
-gradient = jax.jit(jax.grad(loss))
-np.testing.assert_allclose(gradient(by_row, -2.0), gradient(X, -2.0), atol=1e-13)
+slope, entries = jax.jit(jax.grad(lambda t, X: loss(X, t), (0, 1)))(theta[5], by_row)
+np.testing.assert_allclose(slope, expected[5], atol=1e-13)
+# X and alpha times c make w / c: Euler's identity for the slopes by the entries of X, beside that by log(alpha)
+w = icg.solve(icg.lasso(X, y, jnp.exp(theta[5]))).value
+np.testing.assert_allclose(jnp.sum(entries * X) + slope, -2 * jnp.sum(w**2), atol=1e-12)
 
 # layers: weights on every device, samples spread
 layer = icg.deq.MonotoneDEQ(3, 5, modulus=0.9, tolerance=1e-6, key=jax.random.key(0))  # few steps: devices meet in each
