@@ -1,6 +1,7 @@
 """Batched quadratic programs against the peers: forward and backward time, and the error of the gradient.
 
     python benchmarks/qp.py [--small] [NxBATCH ...]
+    python benchmarks/qp.py --alone    # of icg alone: single precision, n = 1000, warm starts
 
 Programs with `n` variables, `n` inequalities and `n / 5` equalities, float64. All methods run in one process,
 alternating; CPU time, medians. Backward is the gradient of a linear function of the solutions in `q`, `b` and `h`; for
@@ -177,12 +178,43 @@ def medians(rows: dict[str, Method], repeats: int) -> dict[str, tuple[float, flo
     return {name: tuple(np.median(np.asarray(t), axis=0)) for name, t in times.items()}  # type: ignore[misc]
 
 
+def alone() -> None:
+    """Single precision, one large program, and what a warm start saves."""
+
+    def value(P: Any, q: Any, A: Any, b: Any, G: Any, h: Any) -> Any:
+        return icg.solve(icg.qp(P, q, A, b, G, h), throw=False).value
+
+    print("\n| icg alone | forward ms | forward + backward ms | gradient error |")
+    print("|---|---|---|---|")
+    for n, batch, dtype in ((50, 32, np.float32), (1000, 1, np.float64)):
+        data = {name: entries.astype(dtype) for name, entries in programs(n, batch).items()}
+        row = in_jax(value, data)
+        forward, both = medians({"icg": row}, 3)["icg"]
+        right = exact({name: entries.astype(float) for name, entries in data.items()})
+        error = np.abs(row[2]() - right).max() / np.abs(right).max()
+        print(f"| n = {n}, batch {batch}, {np.dtype(dtype)} | {forward:.3g} | {both:.3g} | {error:.1e} |", flush=True)
+    d = [jnp.asarray(programs(100, 32)[name]) for name in "PqAbGh"]
+
+    @jax.jit
+    @jax.vmap
+    def iterations(P: Any, q: Any, A: Any, b: Any, G: Any, h: Any) -> Any:
+        cold = icg.solve(icg.qp(P, q, A, b, G, h))
+        warm = icg.solve(icg.qp(P, q * 1.01, A, b, G, h), init=cold.root)
+        return cold.iterations, warm.iterations
+
+    cold, warm = iterations(*d)
+    print(f"\nrounds at n = 100, cold: {cold.mean():.1f}, from the solution at q / 1.01: {warm.mean():.1f}")
+
+
 def main(arguments: list[str]) -> int:
     named = [tuple(int(part) for part in name.split("x")) for name in arguments if "x" in name]
     sizes = [(10, 32), (50, 32)] if "--small" in arguments else named
     sizes = sizes or [(n, b) for n in (10, 50, 100, 200) for b in (1, 32, 128)]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, jax {jax.__version__}")
     print("command: python benchmarks/qp.py " + " ".join(arguments))
+    if "--alone" in arguments:
+        alone()
+        return 0
     print("\n| n | batch | method | forward ms | forward + backward ms | ratio to icg | gradient error |")
     print("|---|---|---|---|---|---|---|")
     for n, batch in sizes:
