@@ -40,7 +40,7 @@ def aim(throw):
     """How far the throw (a velocity and a duration) misses the basket at the top of its last arc; with derivative."""
     start = jnp.concatenate([jnp.array([0.0, 1.0]), throw[:2]])
     ts = throw[2] * jnp.linspace(0.0, 1.0, 100)
-    flow = icg.flow.solve(fall, start, None, ts, events=floor, max_steps=64, max_crossings=8, rtol=1e-8)
+    flow = icg.flow.solve(fall, start, None, ts, events=floor, max_steps=16, max_crossings=4, rtol=1e-8)
     end = flow.value[-1]
     miss = jnp.stack([end[0] - basket[0], end[1] - basket[1], end[3]])
     return miss, (miss, flow)

@@ -42,7 +42,7 @@ def upwind(t, u, args):
 @functools.partial(jax.value_and_grad, has_aux=True)
 def average(u0):
     """The weighted average at the end, and the flow."""
-    flow = icg.flow.solve(upwind, u0, None, (0.0, T), max_steps=256, max_crossings=32)
+    flow = icg.flow.solve(upwind, u0, None, (0.0, T), max_steps=64, max_crossings=16)
     return (weight * flow.value[-1]).sum() / n, flow
 
 

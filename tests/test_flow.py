@@ -13,7 +13,12 @@ from implicitcg.flow.pieces import Reading
 from implicitcg.nonsmooth import closing
 
 diffrax = pytest.importorskip("diffrax")
-Event, solve = icg.flow.Event, icg.flow.solve
+Event = icg.flow.Event
+
+
+def solve(*arguments, max_steps=16, **options):
+    """`icg.flow.solve` with room for few steps, which compiles faster."""
+    return icg.flow.solve(*arguments, max_steps=max_steps, **options)
 
 
 def gated(t, y, args):
@@ -44,7 +49,7 @@ def differences(function, x, h=1e-5):
 
 def test_the_exact_example_holds_in_both_modes_twice_and_in_a_batch():
     def end(y0):
-        return solve(gated, y0, None, (0.0, 2.0), rtol=1e-9).value[-1]
+        return solve(gated, y0, None, (0.0, 2.0), rtol=1e-9, max_steps=64).value[-1]
 
     @jax.jit
     @jax.vmap
@@ -99,23 +104,29 @@ def test_a_relu_network_as_a_field_matches_differences_in_weights_start_and_time
             return {"pair": dy[:2], "third": dy[2:]}
 
         ts = jnp.concatenate([jnp.zeros(1), T / 3, T])
-        flow = solve(field, {"pair": pair, "third": third}, b, ts, rtol=rtol, atol=1e-12)
+        flow = solve(field, {"pair": pair, "third": third}, b, ts, rtol=rtol, atol=1e-12, max_steps=256)
         return jnp.concatenate([flow.value["pair"][1], flow.value["third"][2]]), flow.record.crossings
 
     y0 = jnp.asarray(random.standard_normal(3))
     x = jnp.concatenate([y0, W.ravel(), b, jnp.array([2.0])])
-    both = jax.jit(lambda x: (run(x), jax.jacrev(lambda x: run(x)[0])(x), jax.jacfwd(lambda x: run(x)[0])(x)))
-    (_, crossings), reverse, forward = both(x)
+    direction = jnp.asarray(random.standard_normal(x.size))
+
+    @jax.jit
+    def both(x):
+        reverse, crossings = jax.jacrev(run, has_aux=True)(x)
+        return reverse, crossings, jax.jvp(lambda x: run(x)[0], (x,), (direction,))[1]
+
+    reverse, crossings, forward = both(x)
     assert crossings >= 3
-    np.testing.assert_allclose(reverse, forward, atol=1e-12)
+    np.testing.assert_allclose(reverse @ direction, forward, atol=1e-11)
     numeric = differences(jax.jit(lambda x: run(x)[0]), x)
-    np.testing.assert_allclose(forward, numeric, atol=2e-7)
+    np.testing.assert_allclose(reverse, numeric, atol=2e-7)
 
 
 def test_explicit_and_implicit_methods_give_one_derivative():
     def slope(method):
         end = jax.value_and_grad(
-            lambda x: solve(gated, jnp.stack([x, 1.0]), None, (0.0, 2.0), solver=method).value[-1, 1]
+            lambda x: solve(gated, jnp.stack([x, 1.0]), None, (0.0, 2.0), solver=method, max_steps=64).value[-1, 1]
         )
         return jnp.stack(jax.jit(end)(-1.0))
 
@@ -203,7 +214,7 @@ def test_dry_friction_stops_with_its_sensitivity_and_sliding_is_refused():
 
 def test_bounces_that_accumulate_and_steps_that_do_not_end_have_a_status():
     args = {"g": 9.81, "e": 0.5}
-    flow = solve(fall, (1.0, 0.0), args, (0.0, 1.0, 5.0), events=[GROUND], max_crossings=12, throw=False)
+    flow = solve(fall, (1.0, 0.0), args, (0.0, 1.0, 5.0), events=[GROUND], max_crossings=12, max_steps=64, throw=False)
     assert flow.status == icg.Status.too_many_crossings and not flow.converged
     assert np.isfinite(flow.value[0][1]) and np.isnan(flow.value[0][2])
     assert icg.flow.certify(flow).verdict == "unknown"
@@ -214,7 +225,7 @@ def test_bounces_that_accumulate_and_steps_that_do_not_end_have_a_status():
     def square(t, x, args):
         return x * x
 
-    for options, status in (({"max_steps": 3}, "too_many_steps"), ({}, "step_vanished")):
+    for options, status in (({"max_steps": 3}, "too_many_steps"), ({"max_steps": 1024}, "step_vanished")):
         flow = jax.jit(lambda x, o=options: solve(square, x, None, (0.0, 2.0), throw=False, **o))(1.0)
         assert flow.status == getattr(icg.Status, status)
     flow = solve(square, jnp.nan, None, (0.0, 2.0), throw=False)
@@ -255,7 +266,7 @@ def test_wrong_input_is_told_by_name(monkeypatch):
 
 
 def test_values_between_the_nodes_are_as_accurate_as_at_them_and_differentiable_in_time():
-    flow = jax.jit(lambda: solve(gated, jnp.array([-1.0, 1.0]), None, (0.0, 2.0), rtol=1e-8))()
+    flow = jax.jit(lambda: solve(gated, jnp.array([-1.0, 1.0]), None, (0.0, 2.0), rtol=1e-8, max_steps=64))()
     t = jnp.linspace(0.0, 2.0, 7)
     value, rate = jax.jit(jax.vmap(jax.value_and_grad(lambda t: flow.evaluate(t)[1])))(t)
     exact = np.exp(np.maximum(t - 1, 0) ** 2 / 2)
@@ -278,7 +289,7 @@ def test_a_layer_trains_in_single_precision_and_its_gradient_matches_double_prec
     batch = random.standard_normal((3, 2))
 
     def gradient(dtype):
-        layer = icg.flow.NeuralODE(Field(*[jnp.asarray(w, dtype) for w in weights]), max_steps=64)
+        layer = icg.flow.NeuralODE(Field(*[jnp.asarray(w, dtype) for w in weights]), max_steps=32)
         points = jnp.asarray(batch, dtype)
 
         @eqx.filter_jit

@@ -21,7 +21,7 @@ from .field import Field
 from .method import Step
 from .record import Record
 
-CHUNK = 16  # steps that are run, or skipped, together; and chunks, and so on
+CHUNK, CHUNKS = 16, 64  # steps that are run, or skipped, together; and chunks of them, and so on
 
 
 class Path(NamedTuple):
@@ -117,10 +117,10 @@ class Follower(eqx.Module):
 
 
 def _nested(most: int) -> tuple[int, ...]:
-    """A shape for `most` steps in chunks of chunks: `(n, CHUNK, ..., CHUNK)`, with as few levels as there may be."""
+    """A shape for `most` steps in chunks of chunks, `(n, CHUNKS, ..., CHUNKS, CHUNK)`, with few levels."""
     inner: tuple[int, ...] = (min(CHUNK, most),)
     while (size := int(np.prod(inner))) < most:
-        inner = (min(CHUNK, -(-most // size)), *inner)
+        inner = (min(CHUNKS, -(-most // size)), *inner)
     return inner
 
 

@@ -35,7 +35,7 @@ def solve(
     rtol: float | None = None,
     atol: float | None = None,
     first_step: float | None = None,
-    max_steps: int = 4096,
+    max_steps: int = 1024,
     max_crossings: int = 64,
     allow_jumps: bool = False,
     sensitivity: bool = False,
@@ -59,7 +59,7 @@ def solve(
         rtol: the error of a step is kept below `atol + rtol |y|`, root mean square; 1e-6 by default, 1e-4 in float32.
         atol: the absolute part of it; 1e-9 by default, 1e-6 in float32.
         first_step: the step size to begin with.
-        max_steps: accepted steps at most; memory grows with it.
+        max_steps: accepted steps at most; the memory of reverse mode grows with it.
         max_crossings: crossings of kinks and events at most.
         allow_jumps: whether a field that jumps at a crossing is followed to the other side also where no event is
             declared. The sensitivity jumps there.
