@@ -54,7 +54,10 @@ def test_the_exact_example_holds_in_both_modes_twice_and_in_a_batch():
     @jax.jit
     @jax.vmap
     def everything(y0):
-        return end(y0), jax.jacfwd(end)(y0), jax.jacrev(end)(y0), jax.hessian(lambda y: end(y)[1])(y0)
+        direction = jnp.array([1.0, 0.0])
+        value, forward = jax.jvp(end, (y0,), (direction,))
+        reverse, second = jax.jvp(jax.grad(lambda y: end(y)[1]), (y0,), (direction,))
+        return value, forward, reverse, second
 
     starts = jnp.array([[-1.0, 1.0], [-3.0, 2.0], [0.5, 1.0]])
     value, forward, reverse, second = everything(starts)
@@ -65,10 +68,9 @@ def test_the_exact_example_holds_in_both_modes_twice_and_in_a_batch():
     bend = growth * y * ((positive - before) ** 2 + jnp.where(positive > 0, 1.0, 0.0) - jnp.where(before > 0, 1.0, 0.0))
     # rtol 1e-9 a step, ten to twenty steps whose errors the flow amplifies at most 12 times
     np.testing.assert_allclose(value[:, 1], growth * y, rtol=3e-7)
-    np.testing.assert_allclose(forward[:, 1], jnp.stack([slope, growth], -1), rtol=3e-7, atol=1e-12)
-    np.testing.assert_allclose(reverse, forward, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(second[:, 0, 0], bend, rtol=3e-6, atol=1e-12)
-    np.testing.assert_allclose(second[:, 0, 1], slope / y, rtol=3e-6, atol=1e-12)
+    np.testing.assert_allclose(reverse, jnp.stack([slope, growth], -1), rtol=3e-7, atol=1e-12)
+    np.testing.assert_allclose(forward[:, 1], reverse[:, 0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(second, jnp.stack([bend, slope / y], -1), rtol=3e-6, atol=1e-12)
     assert value[0, 1] == pytest.approx(np.exp(0.5), rel=1e-8)
 
 
@@ -78,14 +80,16 @@ def test_a_derivative_across_a_kink_is_as_accurate_as_the_solution_and_diffrax_i
 
     def theirs(y0):
         options = {"stepsize_controller": diffrax.PIDController(rtol=1e-6, atol=1e-9), "max_steps": 64}
+        options["adjoint"] = diffrax.ForwardMode()  # the same numbers as checkpointing: benchmarks/flow.py
         term, method = diffrax.ODETerm(gated), diffrax.Tsit5()
         return diffrax.diffeqsolve(term, method, 0.0, 2.0, None, y0, **options).ys[-1, 1]
 
     y0, truth = jnp.array([-1.0, 1.0]), np.exp(0.5)
-    value, slope = jax.jit(jax.value_and_grad(ours))(y0)
-    assert abs(value - truth) < 2e-6 and abs(slope - truth).max() < 1e-5
-    value, slope = jax.jit(jax.value_and_grad(theirs))(y0)
-    assert abs(value - truth) < 1e-3 and abs(slope - truth).max() > 1e-3
+    direction = jnp.array([1.0, 0.0])
+    value, slope = jax.jit(lambda y0: jax.jvp(ours, (y0,), (direction,)))(y0)
+    assert abs(value - truth) < 2e-6 and abs(slope - truth) < 1e-5
+    value, slope = jax.jit(lambda y0: jax.jvp(theirs, (y0,), (direction,)))(y0)
+    assert abs(value - truth) < 1e-3 and abs(slope - truth) > 1e-3
 
 
 def test_a_relu_network_as_a_field_matches_differences_in_weights_start_and_times():
@@ -123,15 +127,14 @@ def test_a_relu_network_as_a_field_matches_differences_in_weights_start_and_time
     np.testing.assert_allclose(reverse, numeric, atol=2e-7)
 
 
-def test_explicit_and_implicit_methods_give_one_derivative():
+def test_an_implicit_method_gives_the_same_derivative():
     def slope(method):
         end = jax.value_and_grad(
             lambda x: solve(gated, jnp.stack([x, 1.0]), None, (0.0, 2.0), solver=method, max_steps=64).value[-1, 1]
         )
         return jnp.stack(jax.jit(end)(-1.0))
 
-    for method in (diffrax.Dopri8(), diffrax.Kvaerno3()):
-        np.testing.assert_allclose(slope(method), np.exp(0.5), rtol=2e-5)
+    np.testing.assert_allclose(slope(diffrax.Kvaerno3()), np.exp(0.5), rtol=2e-5)
 
 
 def test_contact_with_a_kink_gives_the_whole_set_and_no_certificate():
@@ -162,13 +165,20 @@ def test_a_bouncing_ball_has_the_derivatives_of_its_formula():
         return jnp.stack([up * left - g * left**2 / 2, up - g * left, first, second, third])
 
     p = jnp.array([1.0, 0.3, 9.81, 0.8])
-    value, forward, reverse = jax.jit(lambda p: (state(p), jax.jacfwd(state)(p), jax.jacrev(state)(p)))(p)
+    direction = jnp.array([0.3, -1.0, 0.5, 0.2])
+
+    @jax.jit
+    def everything(p):
+        (reverse, second), value = jax.jvp(jax.jacrev(state), (p,), (direction,)), state(p)
+        return value, jax.jvp(state, (p,), (direction,))[1], reverse, second
+
+    value, forward, reverse, second = everything(p)
+    exact, bend = jax.jvp(jax.jacobian(formula), (p,), (direction,))
     # free fall is quadratic: the method is exact, and the bounces are located to rounding
     np.testing.assert_allclose(value, formula(p), atol=1e-12)
-    np.testing.assert_allclose(forward, jax.jacobian(formula)(p), atol=1e-11)
-    np.testing.assert_allclose(reverse, forward, atol=1e-11)
-    second = jax.jit(jax.jacfwd(jax.jacrev(lambda p: state(p)[0])))(p)
-    np.testing.assert_allclose(second, jax.hessian(lambda p: formula(p)[0])(p), atol=1e-9)
+    np.testing.assert_allclose(reverse, exact, atol=1e-11)
+    np.testing.assert_allclose(forward, reverse @ direction, atol=1e-11)
+    np.testing.assert_allclose(second, bend, atol=1e-9)
 
 
 def test_a_switch_is_refused_unless_declared_and_then_has_its_saltation():
@@ -184,11 +194,12 @@ def test_a_switch_is_refused_unless_declared_and_then_has_its_saltation():
     with pytest.raises(icg.SolveError, match="jumps") as caught:
         end(-1.0, 2.0)
     assert caught.value.status == icg.Status.discontinuous
-    for options in ({"events": Event(lambda t, x, a: x)}, {"allow_jumps": True}):
-        value, slopes = jax.jit(jax.value_and_grad(lambda x, a, o=options: end(x, a, **o), (0, 1)))(-1.0, 2.0)
-        np.testing.assert_allclose(value, exact(-1.0, 2.0), atol=1e-12)
-        np.testing.assert_allclose(slopes, jax.grad(exact, (0, 1))(-1.0, 2.0), atol=1e-12)
+    declared = jax.value_and_grad(lambda x, a: end(x, a, events=Event(lambda t, x, a: x)), (0, 1))
+    value, slopes = jax.jit(declared)(-1.0, 2.0)
+    np.testing.assert_allclose(value, exact(-1.0, 2.0), atol=1e-12)
+    np.testing.assert_allclose(slopes, jax.grad(exact, (0, 1))(-1.0, 2.0), atol=1e-12)
     flow = solve(field, -1.0, 2.0, (0.0, 1.0), allow_jumps=True)
+    np.testing.assert_allclose(flow.value[-1], exact(-1.0, 2.0), atol=1e-12)
     assert icg.flow.certify(flow).verdict == "certified"
     assert "test_flow.py" in str(flow) and flow.crossings[0][0] == pytest.approx(0.5)
 
@@ -276,7 +287,7 @@ def test_values_between_the_nodes_are_as_accurate_as_at_them_and_differentiable_
     assert flow.evaluate(jnp.zeros((2, 3))).shape == (2, 3, 2)
 
 
-def test_a_layer_trains_in_single_precision_and_its_gradient_matches_double_precision():
+def test_the_gradient_of_a_layer_in_single_precision_matches_double_precision():
     class Field(eqx.Module):
         inner: jax.Array
         outer: jax.Array
@@ -288,23 +299,20 @@ def test_a_layer_trains_in_single_precision_and_its_gradient_matches_double_prec
     weights = [random.standard_normal((5, 2)), random.standard_normal((2, 5)) / 2]
     batch = random.standard_normal((3, 2))
 
-    def gradient(dtype):
-        layer = icg.flow.NeuralODE(Field(*[jnp.asarray(w, dtype) for w in weights]), max_steps=32)
-        points = jnp.asarray(batch, dtype)
+    def loss(layer, points):
+        return (jax.vmap(layer)(points) ** 2).sum()
 
-        @eqx.filter_jit
-        @eqx.filter_grad
-        def loss(layer):
-            return (jax.vmap(layer)(points) ** 2).sum()
+    def layer(weights, dtype):
+        field = Field(*[jnp.asarray(w, dtype) for w in weights])
+        return icg.flow.NeuralODE(field, max_steps=16), jnp.asarray(batch, dtype)
 
-        return loss(layer).field
-
-    single, double = gradient(jnp.float32), gradient(jnp.float64)
+    single = eqx.filter_jit(eqx.filter_grad(loss))(*layer(weights, jnp.float32)).field
     assert single.inner.dtype == jnp.float32
-    size = float(jnp.abs(double.inner).max())
-    # rtol 1e-4 in float32, by a handful of steps
-    np.testing.assert_allclose(single.inner, double.inner, atol=2e-3 * size)
-    np.testing.assert_allclose(single.outer, double.outer, atol=2e-3 * size)
+    direction = [random.standard_normal(w.shape) for w in weights]
+    along = eqx.filter_jit(lambda s: loss(*layer([w + s * d for w, d in zip(weights, direction, strict=True)], float)))
+    slope = float(jax.jit(jax.jacfwd(along))(0.0))
+    found = sum((np.asarray(g, float) * d).sum() for g, d in zip((single.inner, single.outer), direction, strict=True))
+    assert found == pytest.approx(slope, rel=5e-3)  # rtol 1e-4 in float32, by a handful of steps
 
 
 def read(function, x, branches=None):
