@@ -53,7 +53,7 @@ def surprise(theta):
 
 
 guess = {"utility": jnp.full(goods, 2.0), "curvature": jnp.ones(goods), "budget": jnp.asarray(2.0)}
-found = icg.tune(surprise, guess, transforms=icg.tuning.Positive(), max_solves=60)
+found = icg.tune(surprise, guess, transforms=icg.tuning.Positive(), max_solves=40)
 print(found)
 
 # %%

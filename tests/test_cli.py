@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from implicitcg import SolveError, Status
-from implicitcg.cli import command, document, features, files, main
+from implicitcg.cli import command, datasets, document, features, files, main, models
 from implicitcg.cli.datasets import bundled
 from implicitcg.cli.mistakes import Mistake
 from implicitcg.cli.table import read_table
@@ -298,7 +298,9 @@ def test_a_classifier_is_tuned_and_its_file_predicts_probabilities(tmp_path, cap
     table = write(tmp_path / "patients.csv", X, label, target="ill")
     out = tmp_path / "model.json"
     arguments = ["tune", table, "--target", "ill", "--model", "sparse_logistic", "--cv", "3", "--out", str(out)]
-    assert main(arguments) == 0
+    picture = tmp_path / "search.svg"
+    assert main([*arguments, "--plot", str(picture)]) == 0
+    assert "CV error" in picture.read_text() or picture.stat().st_size > 5000
     assert "alpha" in capsys.readouterr().out
     stored = json.loads(out.read_text())
     assert stored["hyperparameters"] == {"alpha": stored["alpha"]} and stored["scikit_learn"] is None
@@ -311,5 +313,24 @@ def test_a_classifier_is_tuned_and_its_file_predicts_probabilities(tmp_path, cap
     numbers = write(tmp_path / "b.csv", X, y)
     wrong = ["tune", numbers, "--target", "price", "--quiet", "--model"]
     assert "needs a target of 0 and 1" in fails(capsys, *wrong, "sparse_logistic")
-    assert "has none" in fails(capsys, *wrong, "elastic_net", "--plot", tmp_path / "a.png")
     assert "double precision" in fails(capsys, *wrong, "linear_svr", "--float32")
+
+
+def test_several_targets_and_groups_of_columns_are_named_on_the_command_line(capsys, tmp_path):
+    numbers = write(tmp_path / "b.csv", *sample())
+    begin = ["tune", numbers, "--target", "price", "--quiet", "--model"]
+    assert "no column 'dd'" in fails(capsys, *begin, "multitask_lasso", "--also", "dd")
+    assert "once for each" in fails(capsys, *begin, "multitask_lasso")
+    assert "Several are for" in fails(capsys, *begin, "lasso", "--also", "d")
+    assert "needs groups" in fails(capsys, *begin, "group_lasso")
+    assert "'x' is no feature" in fails(capsys, *begin, "group_lasso", "--group", "age,x")
+    assert "in another group" in fails(capsys, *begin, "group_lasso", "--group", "age,d", "--group", "d")
+    data = datasets.with_tasks(bundled("linnerud", "Weight", (), ("Waist", "Pulse")), ["Waist", "Pulse"])
+    assert data.responses.shape == (20, 3) and data.features == ("Chins", "Situps", "Jumps")
+    recipe, _ = features.learn_recipe(data.X, data.features, 2)
+    labels = models.groups_of(recipe, ["Chins,Situps"])
+    together = {term for term, label in zip(recipe.terms, labels, strict=True) if label == labels[0]}
+    assert together == {"Chins", "Situps", "Chins^2", "Situps^2", "Chins*Situps"}
+    stored = {"features": recipe.to_json(), "model": "multitask_lasso", "intercept": [1.0, 2.0, 3.0]}
+    stored["coefficients"] = np.ones((3, len(recipe.terms))).tolist()
+    np.testing.assert_allclose(np.ptp(document.predict(stored, data.X) - [1.0, 2.0, 3.0], axis=1), 0, atol=1e-12)

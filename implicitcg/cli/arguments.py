@@ -52,16 +52,26 @@ def _tune(commands: argparse._SubParsersAction) -> None:
     data.add_argument("--data", metavar="NAME", help="a data set of scikit-learn instead of a file")
     data.add_argument("--target", metavar="COLUMN", help="the column to predict")
     data.add_argument("--drop", metavar="COLUMN", action="append", default=[], help="leave a column out (repeatable)")
+    data.add_argument(
+        "--also", metavar="COLUMN", action="append", default=[], help="a further target of multitask_lasso (repeatable)"
+    )
     model = tune.add_argument_group("model")
     model.add_argument("--model", metavar="NAME", default="lasso", help=f"{', '.join(NAMES)} (default lasso)")
     model.add_argument(
         "--polynomial", metavar="DEGREE", type=_at_least(1), default=1, help="products of up to DEGREE features"
     )
+    model.add_argument(
+        "--group",
+        metavar="A,B,...",
+        action="append",
+        default=[],
+        help="columns that enter group_lasso together, with their products (repeatable); others stand alone",
+    )
     model.add_argument("--cv", metavar="FOLDS", type=_at_least(2), default=5, help="number of folds (default 5)")
     model.add_argument("--seed", metavar="N", type=_at_least(0), default=0, help="how rows are shuffled into folds")
     model.add_argument("--float32", action="store_true", help="single precision (default: double)")
     output = tune.add_argument_group("output")
-    output.add_argument("--plot", metavar="FILE", help="draw curve, kinks and coefficients (.png, .svg, .pdf)")
+    output.add_argument("--plot", metavar="FILE", help="draw the search and the coefficients (.png, .svg, .pdf)")
     output.add_argument("--out", metavar="FILE", help="write the model as JSON, for `implicitcg predict`")
     output.add_argument("--json", action="store_true", help="print the model as JSON instead of the table")
     output.add_argument("--no-compare", dest="compare", action="store_false", help="do not run scikit-learn's LassoCV")

@@ -13,14 +13,14 @@ from rich.console import Console
 
 from . import document
 from .arguments import parser
-from .datasets import Data, bundled, check_for_fit, from_csv
+from .datasets import Data, bundled, check_for_fit, from_csv, with_tasks
 from .features import learn_recipe
 from .files import check_outputs, write_all
 from .fit import LASSO, folds, tuned
-from .mistakes import Mistake
-from .models import check_model, tuned_by_estimator
+from .mistakes import Mistake, listed
+from .models import check_model, groups_of, tuned_by_estimator
 from .peer import lasso_cv
-from .picture import check_picture, draw
+from .picture import check_picture, draw, draw_search
 from .predict import run as run_predict
 from .summary import print_summary
 
@@ -53,19 +53,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_tune(arguments: argparse.Namespace) -> int:
     """`implicitcg tune`: read, check, search, compare, draw, write, and only then report."""
-    check_model(arguments.model, plot=bool(arguments.plot), float32=arguments.float32)
+    check_model(arguments.model, float32=arguments.float32, also=arguments.also, groups=arguments.group)
     outputs = [name for name in (arguments.plot, arguments.out) if name]
     check_outputs(outputs, [arguments.csv] if arguments.csv else [])
     if arguments.plot:
         check_picture(arguments.plot)
     data = _data(arguments)
+    if arguments.also:
+        data = with_tasks(data, arguments.also)
     check_for_fit(data, arguments.cv)
     recipe, notes = learn_recipe(data.X, data.features, arguments.polynomial)
     errors = Console(stderr=True, highlight=False)
     for note in notes:
         _tell(errors, f"note: {note}")
     dtype = np.float32 if arguments.float32 else np.float64
-    X, y = recipe.apply(data.X).astype(dtype), data.y.astype(dtype)
+    X, y = recipe.apply(data.X).astype(dtype), data.responses.astype(dtype)
+    groups = groups_of(recipe, arguments.group)
     title = f"{data.name}: {X.shape[0]} rows, {X.shape[1]} {'terms' if arguments.polynomial > 1 else 'features'}"
     chatty = not (arguments.quiet or arguments.json)
     if chatty:
@@ -77,7 +80,9 @@ def run_tune(arguments: argparse.Namespace) -> int:
         if lasso:
             fit = tuned(LASSO, X, y, splits, progress=progress)
         else:
-            fit = tuned_by_estimator(arguments.model, X, y, splits, seed=arguments.seed, progress=progress)
+            fit = tuned_by_estimator(
+                arguments.model, X, y, splits, seed=arguments.seed, progress=progress, groups=groups
+            )
     if not fit.search.converged:
         _tell(errors, f"warning: {fit.search.reason}")
     peer = lasso_cv(X, y, splits) if arguments.compare and lasso else None
@@ -86,7 +91,8 @@ def run_tune(arguments: argparse.Namespace) -> int:
     )
     contents = {arguments.out: document.text(stored).encode()} if arguments.out else {}
     if arguments.plot:
-        contents[arguments.plot] = draw(arguments.plot, title, recipe.terms, X, y, splits, fit, peer)
+        page = (title, recipe.terms, X, y, splits, fit, peer)
+        contents[arguments.plot] = draw(arguments.plot, *page) if lasso else draw_search(arguments.plot, *page)
     write_all(contents)
     if arguments.json:
         print(document.text(stored), end="")
@@ -104,7 +110,7 @@ def _data(arguments: argparse.Namespace) -> Data:
     if arguments.csv:
         return from_csv(arguments.csv, arguments.target, arguments.drop)
     if arguments.data:
-        return bundled(arguments.data, arguments.target, arguments.drop)
+        return bundled(arguments.data, arguments.target, arguments.drop, arguments.also)
     raise Mistake(
         "Which data? Give a CSV file, or --data NAME for a data set of scikit-learn, such as --data diabetes."
     )
@@ -113,7 +119,10 @@ def _data(arguments: argparse.Namespace) -> Data:
 def _announce(console: Console, data: Data, title: str, arguments: argparse.Namespace) -> None:
     degree = arguments.polynomial
     products = f"products of up to {degree} of {len(data.features)} features, " if degree > 1 else ""
-    _tell(console, f"{title}; predicting {data.target!r}; {products}centred and scaled to unit variance.")
+    _tell(
+        console,
+        f"{title}; predicting {listed((data.target, *data.also))}; {products}centred and scaled to unit variance.",
+    )
 
 
 def _tell(console: Console, text: str) -> None:

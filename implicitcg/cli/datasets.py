@@ -25,13 +25,43 @@ DOWNLOADED = {"california_housing", "20newsgroups", "covtype", "kddcup99", "lfw_
 
 @dataclass(frozen=True)
 class Data:
-    """Named features `X (n, p)` and one numeric response `y (n,)`."""
+    """Named features `X (n, p)` and one numeric response `y (n,)`; the further responses `also` are in `others`."""
 
     name: str
     features: tuple[str, ...]
     X: NDArray[np.float64]
     target: str
     y: NDArray[np.float64]
+    also: tuple[str, ...] = ()
+    others: NDArray[np.float64] | None = None
+
+    @property
+    def responses(self) -> NDArray[np.float64]:
+        """`(n,)`, or `(n, t)` where there are several."""
+        return self.y if self.others is None else np.column_stack([self.y, self.others])
+
+
+def with_tasks(data: Data, also: Sequence[str]) -> Data:
+    """The columns `also` moved from the features to the responses.
+
+    Raises:
+        Mistake: no such column, the target itself, or no feature left.
+    """
+    also = tuple(dict.fromkeys(also))
+    for name in also:
+        if name == data.target:
+            raise Mistake(f"--also {name!r} is the target already.")
+        if name not in data.features:
+            raise Mistake(
+                f"--also: {data.name} has no column {name!r}.{closest(name, data.features)} "
+                f"It has: {listed(data.features, 20)}."
+            )
+    kept = [j for j, name in enumerate(data.features) if name not in also]
+    if not kept:
+        raise Mistake("Every column is a target: no feature is left to predict them from.")
+    moved = [data.features.index(name) for name in also]
+    features = tuple(data.features[j] for j in kept)
+    return Data(data.name, features, data.X[:, kept], data.target, data.y, also, data.X[:, moved])
 
 
 def from_csv(path: str, target: str | None, drop: Sequence[str] = ()) -> Data:
@@ -45,7 +75,7 @@ def from_csv(path: str, target: str | None, drop: Sequence[str] = ()) -> Data:
     return Data(table.source, features, values[:, :-1], target, values[:, -1])
 
 
-def bundled(name: str, target: str | None, drop: Sequence[str] = ()) -> Data:
+def bundled(name: str, target: str | None, drop: Sequence[str] = (), also: Sequence[str] = ()) -> Data:
     """One of scikit-learn's small data sets, in its original units."""
     names, values, default = _load(name)
     if target is None and default is None:
@@ -59,7 +89,7 @@ def bundled(name: str, target: str | None, drop: Sequence[str] = ()) -> Data:
     _refuse_classes(name, target)
     # the responses of linnerud do not predict each other, nor does a class label belong among the features
     beside = {"Weight", "Waist", "Pulse"} if name == "linnerud" else {"target"}
-    known = [other for other in names if other == target or other not in beside]
+    known = [other for other in names if other == target or other not in beside or other in also]
     features = _features(f"The data set {name}", known, target, drop)
     columns = [names.index(feature) for feature in features]
     return Data(name, features, values[:, columns], target, values[:, names.index(target)])

@@ -32,13 +32,19 @@ def document(
     stored = {
         "format": FORMAT,
         "versions": versions(),
-        "data": {"name": data.name, "rows": len(data.y), "features": list(data.features), "target": data.target},
+        "data": {
+            "name": data.name,
+            "rows": len(data.y),
+            "features": list(data.features),
+            "target": data.target,
+            "also": list(data.also),
+        },
         "model": model,
         "dtype": dtype,
         "alpha": fit.alpha,
         "hyperparameters": fit.hyperparameters,
-        "intercept": fit.intercept,
-        "coefficients": fit.coef.tolist(),
+        "intercept": fit.intercept if fit.tasks is None else fit.tasks.intercepts.tolist(),
+        "coefficients": fit.coef.tolist() if fit.tasks is None else fit.tasks.coefs.tolist(),
         "support": [recipe.terms[j] for j in fit.support],
         "features": recipe.to_json(),
         "cross_validation": {
@@ -84,9 +90,12 @@ def installed(name: str) -> str:
 
 
 def predict(stored: dict[str, Any], X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`intercept + design(X) coef` for rows whose columns are the recipe's inputs; for classes the probability of 1."""
+    """`intercept + design(X) coef` for rows whose columns are the recipe's inputs; for classes the probability of 1.
+
+    Of shape `(n,)`, or `(n, t)` for several targets.
+    """
     recipe = Recipe.from_json(stored["features"])
-    score = float(stored["intercept"]) + recipe.apply(X) @ np.asarray(stored["coefficients"], float)
+    score = np.asarray(stored["intercept"], float) + recipe.apply(X) @ np.asarray(stored["coefficients"], float).T
     return expit(score) if stored["model"] == "sparse_logistic" else score
 
 
@@ -111,8 +120,11 @@ def read_document(path: str) -> dict[str, Any]:
     try:
         recipe = Recipe.from_json(stored["features"])
         inputs, terms = len(recipe.inputs), len(recipe.factors)
+        tasks = np.shape(stored["intercept"])
         shapes = (recipe.first.mean.shape, recipe.second.mean.shape, np.shape(stored["coefficients"]))
-        if shapes != ((inputs,), (terms,), (terms,)) or not math.isfinite(stored["intercept"]):
+        if shapes != ((inputs,), (terms,), (*tasks, terms)) or not np.isfinite(stored["intercept"]).all():
+            raise ValueError
+        if tasks not in ((), (1 + len(stored["data"].get("also", [])),)):
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise Mistake(f"{path} is damaged: its features and coefficients do not fit together. Write it anew.") from None

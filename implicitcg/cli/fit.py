@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,12 +26,20 @@ def _lasso(X: Any, y: Any, log_alpha: Any) -> Any:
 LASSO: Model = _lasso
 
 
+class Tasks(NamedTuple):
+    """The coefficients `(t, p)` and the intercepts `(t,)` of several responses."""
+
+    coefs: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Fit:
     """A tuned model on the design matrix: the search, the coefficients on all rows and their certificate.
 
     `seconds` is what the solve on all rows and the certificate took, most of it compilation. `alpha` is NaN where there
-    is one for each feature; `hyperparameters` has all of them by name.
+    is one for each feature; `hyperparameters` has all of them by name. Of several responses `coef` has the norms over
+    them, and `tasks` the coefficients themselves.
     """
 
     search: TuneResult
@@ -41,6 +49,7 @@ class Fit:
     certificate: Certificate
     seconds: float
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    tasks: Tasks | None = None
 
     @property
     def support(self) -> NDArray[np.intp]:

@@ -14,6 +14,7 @@ from .mistakes import Mistake
 from .peer import Peer
 
 MOST_ROWS = 12  # folds whose kinks are drawn
+MOST_BARS = 20  # coefficients drawn as bars
 
 
 def check_picture(name: str) -> None:
@@ -71,6 +72,42 @@ def draw(
     alphas, coefs = np.array([knot.c for knot in path]), np.array([knot.coef for knot in path])
     marks = {} if peer is None else {"LassoCV": (peer.alpha, peer.error)}
     figure = plots.report(fit.search, rows, alphas, coefs, names=terms, criterion="CV error", title=title, marks=marks)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=Path(name).suffix.lower().lstrip("."))
+    return buffer.getvalue()
+
+
+def draw_search(
+    name: str,
+    title: str,
+    terms: tuple[str, ...],
+    X: NDArray,
+    y: NDArray,
+    splits: list[Split],
+    fit: Fit,
+    peer: Peer | None,
+) -> bytes:
+    """The search of any other model beside its largest coefficients."""
+    del X, y, splits, peer
+    from matplotlib.figure import Figure
+
+    from .. import plots
+
+    figure = Figure(figsize=(10, 4.2), dpi=150, layout="constrained")
+    search, bars = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    if fit.search.curve is None:
+        plots.trajectory(fit.search, ax=search, name="CV error")
+    else:
+        plots.tuning(fit.search, ax=search, criterion="CV error")
+    chosen = fit.support[:MOST_BARS][::-1]
+    coefs = fit.coef[None] if fit.tasks is None else fit.tasks.coefs
+    height = 0.8 / len(coefs)
+    for task, values in enumerate(coefs):
+        bars.barh(np.arange(len(chosen)) + (task - (len(coefs) - 1) / 2) * height, values[chosen], height)
+    bars.set_yticks(np.arange(len(chosen)), [terms[j] for j in chosen], fontsize=8)
+    bars.axvline(0, color="#8A8F98", lw=0.6)
+    bars.set_xlabel("coefficient" if len(fit.support) <= MOST_BARS else f"the {MOST_BARS} largest coefficients")
+    figure.suptitle(title, fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=Path(name).suffix.lower().lstrip("."))
     return buffer.getvalue()

@@ -23,8 +23,10 @@ def run(arguments: argparse.Namespace) -> int:
     predictions = document.predict(stored, table.numbers(needed))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([stored["data"]["target"]])
-    writer.writerows([repr(float(value))] for value in predictions)
+    columns = predictions.reshape(len(predictions), -1)
+    names = [stored["data"]["target"], *stored["data"].get("also", [])]
+    writer.writerow(names[: columns.shape[1]])
+    writer.writerows([repr(float(value)) for value in row] for row in columns)
     if arguments.out:
         write_all({arguments.out: text.getvalue().encode()})
     else:
