@@ -101,7 +101,7 @@ class SparseMatrix(AbstractMatrix):
         return jnp.zeros(self.shape[1], self.dtype).at[self.column].add(terms, indices_are_sorted=True)
 
     def on_host(self) -> scipy.sparse.csc_array:
-        starts = np.searchsorted(self.column, np.arange(self.shape[1] + 1)).astype(np.int32)
+        starts = np.searchsorted(np.asarray(self.column), np.arange(self.shape[1] + 1)).astype(np.int32)
         data, row = np.array(self.data, np.float64), np.asarray(self.row)
         matrix = scipy.sparse.csc_array((data, row, starts), shape=self.shape)
         if not matrix.has_canonical_format:
