@@ -21,4 +21,5 @@ from .result import TuneResult as TuneResult
 from .search import Optax as Optax
 from .search import QuasiNewton as QuasiNewton
 from .spread import Spread as Spread
+from .tighten import tighten as tighten
 from .tune import tune as tune
