@@ -25,12 +25,12 @@ class Progress:
     def __enter__(self) -> Progress:
         if self.show:
             from rich.console import Console
-            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
             columns: list[Any] = [SpinnerColumn(), TextColumn("tuning"), TextColumn("{task.description}")]
             if self.total is not None:
-                columns.append(BarColumn(bar_width=20))
+                columns += [BarColumn(bar_width=20), TextColumn("at most"), TimeRemainingColumn(), TextColumn("to go,")]
             self._bar = Bar(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=sys.stderr.isatty())
             self._bar.start()
             self._task = self._bar.add_task("compiling", total=self.total)
