@@ -76,7 +76,10 @@ def write_api_pages(app):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     package = import_module("implicitcg")
-    pages = {"door": ("implicitcg", ":imported-members:\n   :no-index:"), "deq.flax": ("implicitcg.deq.flax", "")}
+    pages = {
+        "door": ("implicitcg", ":imported-members:\n   :no-index:"),
+        "deq_flax": ("implicitcg.deq.flax", ":inherited-members: Module"),
+    }
     for room in pkgutil.iter_modules(package.__path__):
         if room.name in HIDDEN:
             continue
