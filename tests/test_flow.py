@@ -378,6 +378,14 @@ def test_smooth_functions_with_branches_inside_have_no_kink_and_some_kinks_are_o
     assert not kinks and "sort" in reading.unlocated[0]
 
 
+def test_a_jump_that_moves_the_operands_of_another_kink_takes_it_along():
+    def wave(t, x, args):  # the remainder jumps at t = 1 and so does the comparison
+        return jnp.where(t % 1 < 0.5, 1.0, -2.0)
+
+    flow = solve(wave, 0.0, None, (0.0, 0.5, 1.0, 1.5, 2.0), allow_jumps=True)
+    np.testing.assert_allclose(flow.value, [0.0, 0.5, -0.5, 0.0, -1.0], atol=1e-12)
+
+
 def test_certificates_refuse_grazing_unseen_kinks_and_jumps_at_once():
     def forced(t, y, args):  # x = (t - 1)^2 touches zero, and its kink, at t = 1
         return jnp.stack([2 * (t - 1), jnp.abs(y[0])])

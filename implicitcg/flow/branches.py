@@ -131,6 +131,8 @@ SITES: dict[str, Site] = {
     "ge": _comparison(1),
     "lt": _comparison(-1),
     "le": _comparison(-1),
+    "lt_to": _comparison(-1),  # the order of `searchsorted`, and so of `interp`
+    "le_to": _comparison(-1),
     "clamp": _clamp,
     "reduce_max": _reduction(1),
     "reduce_min": _reduction(-1),

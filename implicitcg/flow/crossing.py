@@ -37,7 +37,9 @@ def settle(
     def exchange(_: Any, state: tuple[Array, View, Array]) -> tuple[Array, View, Array]:
         branches = state[0]
         seen = field.view(t, y, parameters, branches)
-        hit = leaving(seen, moment)
+        # where a jump (a step of `floor`, an index) moved the operands of another kink, its margin is negative at once
+        noise = 4 * moment * jnp.abs(seen.rate) + 64 * float(jnp.finfo(y.dtype).eps) * jnp.max(jnp.abs(y), initial=0.0)
+        hit = leaving(seen, moment) | (seen.margin < -noise)
         return jnp.where(hit, seen.other, branches), seen, hit.any()
 
     none = jnp.zeros(field.count, y.dtype)
