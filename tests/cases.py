@@ -275,7 +275,7 @@ CASES += [
             t["q"],
             jnp.concatenate([t["A"][:1], t["A"][:1]]),
             jnp.asarray([-0.5, -0.5], t["q"].dtype),
-            icg.cones.Nonnegative(2),
+            icg.cones.Zero(2),
         ),
     ),
 ]

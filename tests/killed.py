@@ -2,7 +2,8 @@
 
     python tests/killed.py path|descent KILLS
 
-Every attempt is a forked process, so that Python and JAX are imported once.
+Every attempt is a forked process, so that Python and JAX are imported once; with a compilation cache
+(`JAX_COMPILATION_CACHE_DIR`) the search itself is most of what is killed.
 """
 
 import os
@@ -58,13 +59,14 @@ def main(kind: str, kills: int) -> None:
     """Print how many attempts were killed, and fail where the result differs in any bit."""
     warnings.simplefilter("ignore")  # JAX warns of forks; nothing of it has been started here
     folder = Path(tempfile.mkdtemp())
-    begin = time.monotonic()
-    forked(kind, None, folder / "whole.npz", None)
-    length = time.monotonic() - begin
+    for _ in range(2):  # the second run has the programs that the first one compiled
+        begin = time.monotonic()
+        forked(kind, None, folder / "whole.npz", None)
+        length = time.monotonic() - begin
     killed = 0
     file = folder / "checkpoint.npz"
     sizes = []
-    for _ in range(kills):
+    while killed < kills and len(sizes) < 10 * kills:
         ended = forked(kind, file, folder / "part.npz", float(RANDOM.uniform(0.2, 1.0)) * length)
         killed += not ended
         sizes.append(file.stat().st_size if file.exists() else 0)
@@ -74,7 +76,7 @@ def main(kind: str, kills: int) -> None:
     whole, resumed = np.load(folder / "whole.npz"), np.load(folder / "resumed.npz")
     for name in whole.files:
         np.testing.assert_array_equal(whole[name], resumed[name])
-    print(f"{killed} of {kills} attempts killed, {sum(size > 0 for size in sizes)} left a checkpoint; the same result")
+    print(f"{killed} of {len(sizes)} attempts killed, {sum(size > 0 for size in sizes)} left a checkpoint; the same result")
 
 
 if __name__ == "__main__":

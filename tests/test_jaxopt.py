@@ -134,7 +134,7 @@ def test_what_osqp_says_of_a_program_is_the_status():
         library.BoxOSQP.DUAL_INFEASIBLE: icg.Status.unbounded,
     }
     for code, status in codes.items():
-        state = box.init_state.__globals__["BoxOSQPState"](3, 1.0, code, None, None, None, None)
+        state = library.BoxOSQP.init_state.__globals__["BoxOSQPState"](3, 1.0, code, None, None, None, None)
         assert bool(_of_a_program(state, icg.Status.not_converged) == status)
 
 

@@ -37,7 +37,7 @@ def document(
             "rows": len(data.y),
             "features": list(data.features),
             "target": data.target,
-            "also": list(data.also),
+            **({"also": list(data.also)} if data.also else {}),
         },
         "model": model,
         "dtype": dtype,
