@@ -76,7 +76,8 @@ def main(kind: str, kills: int) -> None:
     whole, resumed = np.load(folder / "whole.npz"), np.load(folder / "resumed.npz")
     for name in whole.files:
         np.testing.assert_array_equal(whole[name], resumed[name])
-    print(f"{killed} of {len(sizes)} attempts killed, {sum(size > 0 for size in sizes)} left a checkpoint; the same result")
+    left = sum(size > 0 for size in sizes)
+    print(f"{killed} of {len(sizes)} attempts killed, {left} left a checkpoint; the same result")
 
 
 if __name__ == "__main__":
