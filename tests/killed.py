@@ -2,8 +2,8 @@
 
     python tests/killed.py path|descent KILLS
 
-Every attempt is a forked process, so that Python and JAX are imported once; with a compilation cache
-(`JAX_COMPILATION_CACHE_DIR`) the search itself is most of what is killed.
+Every attempt is a forked process, so that Python and JAX are imported once, and is killed after it has written a
+checkpoint of its own.
 """
 
 import os
@@ -25,7 +25,7 @@ X = RANDOM.standard_normal((120, 240))
 y = X[:, :20] @ RANDOM.standard_normal(20) + RANDOM.standard_normal(120)
 
 
-def run(kind: str, file: Path | None) -> dict[str, np.ndarray]:
+def run(kind: str, file: Path) -> dict[str, np.ndarray]:
     """One search from its beginning or from the checkpoint."""
     checkpoint.INTERVAL = path_checkpoint.INTERVAL = 0.0  # written after every evaluation and every stage
     if kind == "path":
@@ -39,45 +39,50 @@ def run(kind: str, file: Path | None) -> dict[str, np.ndarray]:
     return {"theta": np.asarray(found.theta), "value": np.asarray(found.value)}
 
 
-def forked(kind: str, file: Path | None, out: Path, patience: float | None) -> bool:
-    """Run in a child process that writes its result to `out`; kill it after `patience` seconds. Whether it ended."""
-    child = os.fork()
+def forked(kind: str, file: Path, out: Path, patience: float = 600.0) -> tuple[bool, float]:
+    """Run in a child process that writes its result to `out`; kill it `patience` seconds after its first checkpoint.
+
+    Returns whether it ended by itself, and how long it lived after that checkpoint: before it comes the compilation.
+    """
+    child, old = os.fork(), written(file)
     if child == 0:
         np.savez(out, **run(kind, file))
         os._exit(0)
-    deadline = time.monotonic() + (600 if patience is None else patience)
-    while time.monotonic() < deadline:
+    begin = None
+    while begin is None or time.monotonic() < begin + patience:
         if os.waitpid(child, os.WNOHANG)[0]:
-            return True
+            return True, 0.0 if begin is None else time.monotonic() - begin
+        if begin is None and written(file) != old:
+            begin = time.monotonic()
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return False
+    return False, patience
+
+
+def written(file: Path) -> int:
+    """When a file was written last, 0 if it does not exist."""
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def main(kind: str, kills: int) -> None:
     """Print how many attempts were killed, and fail where the result differs in any bit."""
     warnings.simplefilter("ignore")  # JAX warns of forks; nothing of it has been started here
     folder = Path(tempfile.mkdtemp())
-    for _ in range(2):  # the second run has the programs that the first one compiled
-        begin = time.monotonic()
-        forked(kind, None, folder / "whole.npz", None)
-        length = time.monotonic() - begin
-    killed = 0
+    _, length = forked(kind, folder / "unused.npz", folder / "whole.npz")
     file = folder / "checkpoint.npz"
-    sizes = []
-    while killed < kills and len(sizes) < 10 * kills:
-        ended = forked(kind, file, folder / "part.npz", float(RANDOM.uniform(0.2, 1.0)) * length)
-        killed += not ended
-        sizes.append(file.stat().st_size if file.exists() else 0)
+    killed = attempts = 0
+    while killed < kills and attempts < 10 * kills:
+        ended, _ = forked(kind, file, folder / "part.npz", float(RANDOM.uniform(0.0, 0.5)) * length)
+        killed, attempts = killed + (not ended), attempts + 1
         if ended:
             file.unlink()  # begin again
-    forked(kind, file, folder / "resumed.npz", None)
+    forked(kind, file, folder / "resumed.npz")
     whole, resumed = np.load(folder / "whole.npz"), np.load(folder / "resumed.npz")
     for name in whole.files:
         np.testing.assert_array_equal(whole[name], resumed[name])
-    left = sum(size > 0 for size in sizes)
-    print(f"{killed} of {len(sizes)} attempts killed, {left} left a checkpoint; the same result")
+    assert killed == kills, f"only {killed} of {attempts} attempts lived long enough to be killed"
+    print(f"{killed} of {attempts} attempts killed after a checkpoint; the same result")
 
 
 if __name__ == "__main__":
