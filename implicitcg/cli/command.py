@@ -91,8 +91,11 @@ def run_tune(arguments: argparse.Namespace) -> int:
     )
     contents = {arguments.out: document.text(stored).encode()} if arguments.out else {}
     if arguments.plot:
-        page = (title, recipe.terms, X, y, splits, fit, peer)
-        contents[arguments.plot] = draw(arguments.plot, *page) if lasso else draw_search(arguments.plot, *page)
+        if lasso:
+            picture = draw(arguments.plot, title, recipe.terms, X, y, splits, fit, peer)
+        else:
+            picture = draw_search(arguments.plot, title, recipe.terms, fit)
+        contents[arguments.plot] = picture
     write_all(contents)
     if arguments.json:
         print(document.text(stored), end="")

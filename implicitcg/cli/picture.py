@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,11 @@ MOST_ROWS = 12  # folds whose kinks are drawn
 MOST_BARS = 20  # coefficients drawn as bars
 
 
+def _format(name: str) -> str:
+    """The format that the ending of a file name asks for."""
+    return Path(name).suffix.lower().lstrip(".")
+
+
 def check_picture(name: str) -> None:
     """Raise a `Mistake` where a picture could not be drawn: Matplotlib missing, or no known format."""
     try:
@@ -28,8 +34,7 @@ def check_picture(name: str) -> None:
     from matplotlib.backend_bases import FigureCanvasBase
 
     known = FigureCanvasBase.get_supported_filetypes()
-    suffix = Path(name).suffix.lower().lstrip(".")
-    if suffix not in known:
+    if _format(name) not in known:
         endings = ", ".join(f".{end}" for end in sorted(known))
         raise Mistake(f"--plot {name}: the ending must name a picture format, one of {endings}.")
 
@@ -72,23 +77,11 @@ def draw(
     alphas, coefs = np.array([knot.c for knot in path]), np.array([knot.coef for knot in path])
     marks = {} if peer is None else {"LassoCV": (peer.alpha, peer.error)}
     figure = plots.report(fit.search, rows, alphas, coefs, names=terms, criterion="CV error", title=title, marks=marks)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(name).suffix.lower().lstrip("."))
-    return buffer.getvalue()
+    return _encoded(figure, name)
 
 
-def draw_search(
-    name: str,
-    title: str,
-    terms: tuple[str, ...],
-    X: NDArray,
-    y: NDArray,
-    splits: list[Split],
-    fit: Fit,
-    peer: Peer | None,
-) -> bytes:
+def draw_search(name: str, title: str, terms: tuple[str, ...], fit: Fit) -> bytes:
     """The search of any other model beside its largest coefficients."""
-    del X, y, splits, peer
     from matplotlib.figure import Figure
 
     from .. import plots
@@ -108,6 +101,10 @@ def draw_search(
     bars.axvline(0, color="#8A8F98", lw=0.6)
     bars.set_xlabel("coefficient" if len(fit.support) <= MOST_BARS else f"the {MOST_BARS} largest coefficients")
     figure.suptitle(title, fontsize=10)
+    return _encoded(figure, name)
+
+
+def _encoded(figure: Any, name: str) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(name).suffix.lower().lstrip("."))
+    figure.savefig(buffer, format=_format(name))
     return buffer.getvalue()

@@ -195,10 +195,6 @@ def _times(ts: Any, dtype: Any) -> Array:
     return times
 
 
-def _shapes(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: (tuple(leaf.shape), str(leaf.dtype)), tree)
-
-
 def _same_shapes(function: Any, t: Array, y0: Any, args: Any, name: str = "field") -> None:
     image = eqx.filter_eval_shape(lambda *a: jax.tree.map(jnp.asarray, function(*a)), t, y0, args)
     got, wanted = (jax.tree.map(lambda leaf: tuple(leaf.shape), tree) for tree in (image, y0))

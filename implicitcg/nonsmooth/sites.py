@@ -140,10 +140,9 @@ class Split:
         known = dict(zip(self.kept, residuals, strict=False))
 
         def record(operands: tuple | None) -> Record | None:
-            default, distance = [a.val if jaxprs.is_literal(a) else known.get(a) for a in operands or ()] or (
-                None,
-                None,
-            )
+            if operands is None:
+                return None
+            default, distance = [a.val if jaxprs.is_literal(a) else known.get(a) for a in operands]
             return None if default is None or distance is None else Record(default, distance)
 
         return [*self.constants, *residuals], [record(operands) for operands in self.chosen]

@@ -156,8 +156,7 @@ class FoldOracle(AbstractOracle):
             init = self._start(k, near, theta)
             value, gradient, (root, status) = self._program((self.criterion.X, self.criterion.y), rows, theta, init)
             found.append((np.asarray(value), np.asarray(gradient), np.asarray(root), status))
-        values, gradients, roots, statuses = zip(*found, strict=True)
-        return record_of(np.stack(values), np.stack(gradients), np.stack(roots), list(statuses))
+        return record_of(*_stacked(found))
 
     def _evaluate_many(self, flats: list[np.ndarray]) -> list[tuple[dict[str, np.ndarray], list[str]]] | None:
         return None if self._lanes is None else self._on_devices(self._lanes, flats, None)
@@ -177,11 +176,7 @@ class FoldOracle(AbstractOracle):
             for at, (i, k) in enumerate(lots):
                 one = jax.tree.map(lambda leaf, at=at: np.asarray(leaf[at]), status)
                 found[i][ks[k]] = (values[at], gradients[at], roots[at], one)
-        records = []
-        for folds in found:
-            values, gradients, roots, statuses = zip(*folds, strict=True)
-            records.append(record_of(np.stack(values), np.stack(gradients), np.stack(roots), list(statuses)))
-        return records
+        return [record_of(*_stacked(folds)) for folds in found]
 
     def _start(self, k: int, near: Point | None, theta: Array) -> Any:
         if self._unravel_root is None or self._cold is None:
@@ -192,6 +187,11 @@ class FoldOracle(AbstractOracle):
         if near is None or not near.usable or near.roots is None:
             return self._unravel_root(self._cold)
         return self._unravel_root(jnp.asarray(near.roots[k]))
+
+
+def _stacked(folds: list[tuple[Any, Any, Any, Status]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Status]]:
+    values, gradients, roots, statuses = zip(*folds, strict=True)
+    return np.stack(values), np.stack(gradients), np.stack(roots), list(statuses)
 
 
 def record_of(
@@ -251,29 +251,26 @@ class FunctionOracle(AbstractOracle):
             values, gradients = self._lanes((), np.stack(flats))
         except (SolveError, jax.errors.JaxRuntimeError):
             return None  # one of them failed: one after another, the others are kept
-        records = []
-        for value, gradient in zip(values.astype(np.float64), gradients.astype(np.float64), strict=True):
-            usable = np.isfinite(value) and np.isfinite(gradient).all()
-            notes = [] if usable else ["At some thetas the criterion or its gradient is not finite."]
-            records.append(
-                ({"values": value[None], "gradients": gradient[None], "usable": np.asarray(bool(usable))}, notes)
-            )
-        return records
+        return [_record(value, gradient) for value, gradient in zip(values, gradients, strict=True)]
 
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
         del near
-        notes: list[str] = []
         try:
-            value, gradient = self._program(jnp.asarray(flat))
-            values, gradients = np.asarray(value, np.float64)[None], np.asarray(gradient, np.float64)[None]
+            return _record(*jax.device_get(self._program(jnp.asarray(flat))))
         except (SolveError, jax.errors.JaxRuntimeError) as error:
-            notes.append(f"The criterion failed. {_first_sentences(error)}")
-            values, gradients = np.full(1, np.nan), np.full((1, len(flat)), np.nan)
-        usable = bool(np.isfinite(values).all() and np.isfinite(gradients).all())
-        if not usable and not notes:
-            what = "the gradient" if np.isfinite(values).all() else "the criterion"
-            notes.append(f"At some thetas {what} is not finite; the search keeps away from there.")
-        return {"values": values, "gradients": gradients, "usable": np.asarray(usable)}, notes
+            record, _ = _record(np.nan, np.full(len(flat), np.nan))
+            return record, [f"The criterion failed. {_first_sentences(error)}"]
+
+
+def _record(value: Any, gradient: Any) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The record of one evaluation of a function, and what the user should know of it."""
+    values, gradients = np.asarray(value, np.float64)[None], np.asarray(gradient, np.float64)[None]
+    usable = bool(np.isfinite(values).all() and np.isfinite(gradients).all())
+    notes: list[str] = []
+    if not usable:
+        what = "the gradient" if np.isfinite(values).all() else "the criterion"
+        notes.append(f"At some thetas {what} is not finite; the search keeps away from there.")
+    return {"values": values, "gradients": gradients, "usable": np.asarray(usable)}, notes
 
 
 def _nothing(flat: np.ndarray) -> Point:

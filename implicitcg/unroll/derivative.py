@@ -153,7 +153,8 @@ def _verdict(
     flat = ravel_pytree(value)[0]
     rounding = float(jnp.finfo(flat.dtype).eps) ** 0.75 * (1 + float(jnp.max(jnp.abs(flat), initial=0.0)))
     on_kink = rounding if tol is None else tol
-    both, exhaustive, size = elements(f, value, *args, tol=on_kink)(value)
+    sets = elements(f, value, *args, tol=on_kink)
+    both, exhaustive, size = sets(value)
     if tol is None:
         bound = _away(f, value, args, judge(both, exhaustive, size))
         if on_kink < bound < np.inf:  # the iterate is too far from the limit to tell these kinks apart
@@ -165,7 +166,6 @@ def _verdict(
     _, states = lax.scan(lambda z, _: (f(z, *args), z), start, None, length=count)
     counts = jax.jit(jax.vmap(lambda z: kinks(f, z, *args, tol=on_kink).count))(states)
     on = np.flatnonzero(np.asarray(counts))
-    sets = elements(f, value, *args, tol=on_kink)
     for i in on[np.unique(np.linspace(0, len(on) - 1, EXAMINED, dtype=int))] if len(on) else ():
         more, all_of_them, _ = sets(jax.tree.map(lambda leaf, i=i: leaf[i], states))
         both, exhaustive = np.concatenate([both, more]), exhaustive and all_of_them
