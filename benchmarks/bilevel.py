@@ -7,7 +7,8 @@ share of the l1 norm. Every contender's choice is judged by one function, at exa
 points: along warm-started paths (`ElasticNetCV`), or one cold fit each (`GridSearchCV`).
 `weighted`: 1000 features, 12 of them informative, unit noise, 300 rows: penalties chosen by holding out one half, by
 five folds, and by SURE with the noise known; the error on 2000 new rows. Hold-out fits 150 rows, the others all 300.
-CPU seconds of the process, compilation included.
+At most 40 evaluations of a criterion in a thousand penalties (of every fold). CPU seconds of the process, compilation
+included.
 """
 
 from __future__ import annotations
@@ -134,14 +135,16 @@ def weighted() -> None:
         half, rows, new = slice(n), slice(2 * n), slice(2 * n, None)
         smooth = icg.tuning.FiniteDifference()
         criteria = {
+            # as one fold, so that the data are no part of the program and all seeds share it
             "hold-out": (
-                icg.tuning.HoldOut(lambda a, X=X, y=y: model(X[:n], y[:n], a), X[n : 2 * n], y[n : 2 * n]),
+                icg.tuning.CrossValidation(model, X[rows], y[rows], cv=[(np.arange(n), np.arange(n, 2 * n))]),
                 half,
             ),
             "5 folds": (icg.tuning.CrossValidation(model, X[rows], y[rows], cv=5), rows),
             "SURE": (icg.tuning.SURE(model, X[rows], y[rows], 1.0, smooth), rows),
         }
         for name, (criterion, used) in criteria.items():
+            begin = time.process_time()
             exact = icg.tuning.SURE(model, X[rows], y[rows], 1.0) if name == "SURE" else criterion
             c = float(icg.tune(exact, 0.1, transforms=icg.tuning.Positive(), progress=False).theta)
             single = float(criterion(jnp.full(p, c)))
@@ -162,6 +165,7 @@ def weighted() -> None:
                 "seed {} {:<9} criterion {:.3f} -> {:.3f}, new data {:.3f} -> {:.3f}".format(
                     seed, name, *table[name][-1]
                 ),
+                f"({many.solves} solves, {time.process_time() - begin:.1f} s)",
                 flush=True,
             )
     for name, rows in table.items():

@@ -78,3 +78,21 @@ def test_a_response_without_correlation_has_an_empty_path():
     assert path.c_max == 0
     (knot,) = path.advance(0.0)
     assert not knot.coef.any()
+
+
+def test_many_features_have_the_path_that_all_of_them_have_though_few_are_looked_at():
+    """Of 900 features 140 are near; the correlated ones that join far down must be found when all are looked at."""
+    random = np.random.default_rng(6)
+    X = np.cumsum(random.standard_normal((20, 900)), axis=1)
+    y = X[:, 400] / 20 + random.standard_normal(20)
+    path = LassoPath(X, y, np.ones(900), True)
+    assert not path.near.everything
+    whole = LassoPath(X, y, np.ones(900), True)
+    whole.near.add_all()
+    whole.near.look = lambda *_: None
+    near, every = (walk.advance(1e-3 * walk.c_max) for walk in (path, whole))
+    np.testing.assert_allclose([knot.c for knot in near], [knot.c for knot in every], rtol=1e-9)
+    assert gaps_along(path, near).max() < 1e-12
+    path.near.look(np.zeros(900), path.active)  # the wrong ones are near: it returns and finds the others
+    again = path.advance(1e-4 * path.c_max)
+    assert gaps_along(path, again).max() < 1e-12

@@ -11,7 +11,8 @@ active set `S` and signs `s`, with `G = X^T C X / n + ridge I` and `b = X^T C y 
 
 and the piece ends where some `|h_j| = c v_j` outside `S` (the feature joins) or some `w_j = 0` inside (it leaves).
 Nothing is carried from piece to piece but `S` and `s`, so rounding does not accumulate. Everything runs in float64 on
-the host: one piece costs one small factorisation, and nothing needs to be compiled.
+the host: one piece costs one small factorisation and a product with the columns of the features that may join next
+(`screening`), and nothing needs to be compiled.
 
 Source: Osborne, Presnell, Turlach, A new approach to variable selection in least squares problems, 2000; Efron et al.,
 Least angle regression, 2004.
@@ -23,7 +24,9 @@ import copy
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs  # pyright: ignore[reportAttributeAccessIssue]
+
+from .screening import STRETCH, Nearby
+from .support import Dependent, Support
 
 ROUNDING = 1e-11  # rates of approach below this, relative, are rounding: the feature depends on the active ones
 DEPENDENT = 1e-10  # 1 - R^2 of a feature on the active ones below which it is taken as a combination of them
@@ -40,12 +43,32 @@ class PathBroken(Exception):
 
 @dataclass(frozen=True)
 class Knot:
-    """The path at one `c`: the solution, the direction `dw/dc` of the piece below, and whether a kink is there."""
+    """The path at one `c`: the solution, the direction `dw/dc` of the piece below, and whether a kink is there.
+
+    `values` and `slopes` are those of the `active` features of that piece, out of `p`.
+    """
 
     c: float
-    coef: np.ndarray
-    direction: np.ndarray
+    active: np.ndarray
+    values: np.ndarray
+    slopes: np.ndarray
+    p: int
     kink: bool
+
+    @property
+    def coef(self) -> np.ndarray:
+        """The solution `(p,)`."""
+        return self._spread(self.values)
+
+    @property
+    def direction(self) -> np.ndarray:
+        """`dw/dc` below, `(p,)`."""
+        return self._spread(self.slopes)
+
+    def _spread(self, values: np.ndarray) -> np.ndarray:
+        spread = np.zeros(self.p)
+        spread[self.active] = values
+        return spread
 
 
 class LassoPath:
@@ -71,12 +94,13 @@ class LassoPath:
         self.n, self.p = X.shape
         self.b = self.X.T @ self.y / self.n
         self.rounding = 1e-14 * np.linalg.norm(self.X, axis=0) * np.linalg.norm(self.y) / self.n
+        self.near = Nearby(self.X, self.v)
         self._begin()
 
     def with_ridge(self, ridge: float) -> LassoPath:
         """The path of the same data with another ridge, at its top."""
         other = copy.copy(self)
-        other.ridge = ridge
+        other.ridge, other.near = ridge, copy.copy(self.near)
         other._begin()
         return other
 
@@ -90,26 +114,32 @@ class LassoPath:
 
     def _begin(self) -> None:
         """Stand at the top of the path."""
-        self.gram = np.empty((0, self.p))  # row i: X^T C x_j / n of the i-th active feature
-        self.factor = np.empty((0, 0))  # lower Cholesky factor of the active block of the Gram matrix
-        self.active: list[int] = []
-        self.signs: list[float] = []
+        self.support = Support(self.X, self.ridge)
         self.c = np.inf
         self.pieces = 0
         for j in np.flatnonzero(self.v == 0):
-            row = self._row(int(j))
-            reduced, pivot = self._reduce(row, int(j))
-            if pivot > DEPENDENT * row[j]:  # else it adds nothing to the fit
-                self._join(int(j), 0.0, row, reduced, pivot)
-        _, _, h0, _ = self._piece()
+            row = self.support.row(int(j))
+            reduced, pivot = self.support.reduce(*row)
+            if pivot > DEPENDENT * row[1]:  # else it adds nothing to the fit
+                self.support.join(int(j), 0.0, row, reduced, pivot)
+        self.pieces += 1
+        fitted = self.support.solve(self.b[self.active]) if self.active else np.empty(0)
+        residual = self.y - self.support.columns.T @ fitted
+        h = self.X.T @ residual / self.n
         penalised = self.v > 0
-        ratio = np.where(penalised, np.abs(h0) / np.where(penalised, self.v, 1.0), 0.0)
+        ratio = np.where(penalised, np.abs(h) / np.where(penalised, self.v, 1.0), 0.0)
         # a ratio at the rounding of the correlations themselves is zero: y is orthogonal to every feature
-        real = np.abs(h0) > self.rounding
+        real = np.abs(h) > self.rounding
         self.c_max = float(np.max(np.where(real, ratio, 0.0), initial=0.0))
         self.c = self.c_max
         self.at_kink = self.c_max > 0
         self.swaps = 0
+        self.near.look(h, self.active)
+
+    @property
+    def active(self) -> list[int]:
+        """The features that are not zero on the present piece, in the order in which they joined."""
+        return self.support.active
 
     def advance(self, c_end: float) -> list[Knot]:
         """The knots from where the path stands down to `c_end`; the last entry is the point `c_end` itself.
@@ -117,6 +147,37 @@ class LassoPath:
         Raises:
             PathBroken: at a degenerate knot; the path down to it is complete.
         """
+        found: list[Knot] = []
+        while True:
+            mark = list(self.active), list(self.support.signs), self.c, self.at_kink, self.swaps, self.pieces
+            try:
+                stretch, ended = self._walk(c_end)
+            except (PathBroken, Dependent) as broken:
+                if self.near.everything and isinstance(broken, PathBroken):
+                    raise
+                if self.near.everything:
+                    raise PathBroken(self.c, "the active features are linearly dependent") from broken
+                self.near.add_all()  # it may be the fault of those that were not looked at
+                self._return(*mark)
+                continue
+            if not self.near.everything:
+                last = stretch[-1]
+                ends = [*stretch, Knot(self.c, last.active, self._values(last), last.slopes, self.p, False)]
+                # of the stretch below its first knot, which the one before has looked at
+                residuals = np.stack([self.y - self.X[:, end.active] @ end.values for end in ends])
+                correlations = residuals @ self.X / self.n
+                missing = self.near.missing(correlations, np.array([end.c for end in ends]))
+                if len(missing):
+                    self.near.add(missing)
+                    self._return(*mark)
+                    continue
+                self.near.look(correlations[-1], self.active)
+            found += stretch
+            if ended:
+                return found
+
+    def _walk(self, c_end: float) -> tuple[list[Knot], bool]:
+        """The next knots down to `c_end`, and whether that is reached; some of them where not all features are near."""
         found: list[Knot] = []
         ties = 0
         while True:
@@ -132,11 +193,22 @@ class LassoPath:
             self._check(h0, h1)
             found.append(self._knot(offset, slope))
             if self.c <= c_end:
-                return found
+                return found, True
             self.c, self.at_kink = (c, True) if c > c_end and feature is not None else (c_end, False)
             if self.at_kink:
                 assert feature is not None
                 self._apply(feature, sign, offset - c * slope)
+            if len(found) >= STRETCH and not self.near.everything:
+                return found, False
+
+    def _values(self, knot: Knot) -> np.ndarray:
+        """The active coefficients where the path stands, on the piece below `knot`."""
+        return knot.values + (self.c - knot.c) * knot.slopes
+
+    def _return(self, active: list[int], signs: list[float], c: float, at_kink: bool, swaps: int, pieces: int) -> None:
+        """Stand where a stretch began."""
+        self.support.take(active, signs)
+        self.c, self.at_kink, self.swaps, self.pieces = c, at_kink, swaps, pieces
 
     def solution(self, c: float, knot: Knot) -> np.ndarray:
         """The coefficients at `c` on the piece below `knot`."""
@@ -154,32 +226,39 @@ class LassoPath:
         return abs(float(gap)) / max(float(self.y @ self.y) / (2 * self.n), np.finfo(float).tiny)
 
     def _piece(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """`w_S = offset - c slope` and `h = h0 + c h1` for the present active set and signs."""
+        """`w_S = offset - c slope` and, of the features nearby, `h = h0 + c h1`."""
         self.pieces += 1
+        b = self.b[self.near.index]
         if not self.active:
             nothing = np.empty(0)
-            return nothing, nothing, self.b, np.zeros(self.p)
-        right = np.stack([self.b[self.active], self.v[self.active] * self.signs], axis=1)
-        rows, both = self.gram[: len(self.active)], self._solve(right)
-        moved = both.T @ rows
-        return both[:, 0], both[:, 1], self.b - moved[0], moved[1]
+            return nothing, nothing, b, np.zeros(len(b))
+        right = np.stack([self.b[self.active], self.v[self.active] * self.support.signs], axis=1)
+        offset, slope = self.support.solve(right).T
+        # one vector at a time: BLAS is quicker at it than at two columns
+        h0, h1 = (self.near.X.T @ (values @ self.support.columns) / self.n for values in (offset, slope))
+        if self.ridge:
+            place = self.near.place[self.active]
+            h0[place] += self.ridge * offset
+            h1[place] += self.ridge * slope
+        return offset, slope, b - h0, h1
 
     def _event(
         self, offset: np.ndarray, slope: np.ndarray, h0: np.ndarray, h1: np.ndarray
     ) -> tuple[float, int | None, float]:
         """The next knot: its `c` (at most the present one), the feature, and its sign if it joins (0 if it leaves)."""
         best: tuple[float, int | None, float] = (0.0, None, 0.0)
-        outside = self.v > 0
-        outside[self.active] = False
+        v = self.near.v
+        outside = v > 0
+        outside[self.near.place[self.active]] = False
         for sign in (1.0, -1.0):
-            approach = self.v - sign * h1
-            nears = outside & (approach > ROUNDING * (self.v + np.abs(h1)))
-            at = np.divide(sign * h0, approach, out=np.zeros(self.p), where=nears)
+            approach = v - sign * h1
+            nears = outside & (approach > ROUNDING * (v + np.abs(h1)))
+            at = np.divide(sign * h0, approach, out=np.zeros(len(v)), where=nears)
             j = int(np.argmax(at))
             if at[j] > best[0]:
-                best = (float(at[j]), j, sign)
+                best = (float(at[j]), int(self.near.index[j]), sign)
         if self.active:
-            signs = np.asarray(self.signs)
+            signs = np.asarray(self.support.signs)
             shrinks = signs * slope < 0
             at = np.divide(offset, slope, out=np.zeros(len(signs)), where=shrinks)
             i = int(np.argmax(at))
@@ -194,75 +273,27 @@ class LassoPath:
         `w_j += sign t`, `w_S -= sign t a` neither the fit nor the penalty changes, until a coefficient reaches 0.
         """
         if sign == 0:
-            self._leave(self.active.index(feature))
+            self.support.leave(self.active.index(feature))
             return
-        row = self._row(feature)
-        reduced, pivot = self._reduce(row, feature)
-        if self.active and pivot <= DEPENDENT * row[feature]:
-            combination = self._solve(row[self.active])
-            shrinking = np.asarray(self.signs) * combination * sign > ROUNDING
+        cross, square = row = self.support.row(feature)
+        reduced, pivot = self.support.reduce(*row)
+        if self.active and pivot <= DEPENDENT * square:
+            combination = self.support.solve(cross)
+            shrinking = np.asarray(self.support.signs) * combination * sign > ROUNDING
             if not shrinking.any():
                 raise PathBroken(self.c, "a dependent feature joins and none leaves for it")
             room = np.divide(np.abs(values), np.abs(combination), out=np.full(len(values), np.inf), where=shrinking)
-            self._leave(int(np.argmin(room)))
+            self.support.leave(int(np.argmin(room)))
             self.swaps += 1
-            reduced, pivot = self._reduce(row, feature)
-        self._join(feature, sign, row, reduced, pivot)
-
-    def _solve(self, right: np.ndarray) -> np.ndarray:
-        """`G_SS^{-1} right`."""
-        count = len(self.active)
-        return dpotrs(self.factor[:count, :count], right, lower=1)[0]
-
-    def _row(self, feature: int) -> np.ndarray:
-        """Row `feature` of `G`."""
-        row = self.X[:, feature] @ self.X / self.n
-        row[feature] += self.ridge
-        return row
-
-    def _reduce(self, row: np.ndarray, feature: int) -> tuple[np.ndarray, float]:
-        """The new row of the Cholesky factor if `feature` joined, and its squared pivot: what no other spans."""
-        count = len(self.active)
-        reduced = np.empty(0)
-        if count:
-            reduced = dtrtrs(self.factor[:count, :count], row[self.active], lower=1)[0]
-        return reduced, float(row[feature] - reduced @ reduced)
-
-    def _leave(self, position: int) -> None:
-        count = len(self.active)
-        self.gram[position : count - 1] = self.gram[position + 1 : count]
-        del self.active[position], self.signs[position]
-        if count > 1:
-            factor, failed = dpotrf(self.gram[: count - 1, self.active], lower=1)
-            if failed:
-                raise PathBroken(self.c, "the active features are linearly dependent")
-            self.factor[: count - 1, : count - 1] = factor
-
-    def _join(self, feature: int, sign: float, row: np.ndarray, reduced: np.ndarray, pivot: float) -> None:
-        if not pivot > 0:
-            raise PathBroken(self.c, "the active features are linearly dependent")
-        count = len(self.active)
-        if count >= len(self.gram):
-            room = max(16, 2 * count)
-            self.gram = np.concatenate([self.gram[:count], np.empty((room - count, self.p))])
-            larger = np.zeros((room, room), order="F")
-            larger[:count, :count] = self.factor[:count, :count]
-            self.factor = larger
-        self.gram[count] = row
-        self.factor[count, :count] = reduced
-        self.factor[count, count] = np.sqrt(pivot)
-        self.active.append(feature)
-        self.signs.append(sign)
+            row = np.delete(cross, int(np.argmin(room))), square
+            reduced, pivot = self.support.reduce(*row)
+        self.support.join(feature, sign, row, reduced, pivot)
 
     def _knot(self, offset: np.ndarray, slope: np.ndarray) -> Knot:
-        coef, direction = np.zeros(self.p), np.zeros(self.p)
-        if self.active:
-            coef[self.active] = offset - self.c * slope
-            direction[self.active] = -slope
-        return Knot(self.c, coef, direction, self.at_kink)
+        return Knot(self.c, np.array(self.active, np.intp), offset - self.c * slope, -slope, self.p, self.at_kink)
 
     def _check(self, h0: np.ndarray, h1: np.ndarray) -> None:
         """Whether `|h_j| <= c v_j` still holds at the present knot, up to rounding."""
-        excess = np.abs(h0 + self.c * h1) - self.c * self.v
-        if np.any(excess > 1e-8 * self.c_max * max(1.0, float(self.v.max())) + self.rounding):
+        excess = np.abs(h0 + self.c * h1) - self.c * self.near.v
+        if np.any(excess > 1e-8 * self.c_max * max(1.0, float(self.v.max())) + self.rounding[self.near.index]):
             raise PathBroken(self.c, "the optimality conditions fail there (nearly dependent columns)")

@@ -56,6 +56,7 @@ class FoldPath:
     def __init__(self, path: LassoPath, X_test: np.ndarray, y_test: np.ndarray):
         self.path = path
         self.X = np.asarray(X_test, np.float64) - path.x_mean
+        self._columns = np.ascontiguousarray(self.X.T)
         self.target = np.asarray(y_test, np.float64)
         self._begin()
 
@@ -79,8 +80,7 @@ class FoldPath:
         if i < 0:
             return np.zeros(len(self.target))
         knot = self.knots[i]
-        active = np.flatnonzero((knot.coef != 0) | (knot.direction != 0))
-        return self.X @ self.path.ridge_direction(self.path.solution(c, knot), active)
+        return self.X @ self.path.ridge_direction(self.path.solution(c, knot), knot.active)
 
     def extend(self, c_end: float) -> None:
         """Walk the path down to `c_end`."""
@@ -91,10 +91,10 @@ class FoldPath:
         new = self.path.advance(min(c_end, self.path.c_max))
         self.knots = self.knots[:known] + new
         self.c = np.array([knot.c for knot in self.knots])
-        coefs, directions = np.stack([knot.coef for knot in new]), np.stack([knot.direction for knot in new])
-        self.predictions = np.concatenate([self.predictions[:known], coefs @ self.X.T + self.path.y_mean])
-        self.directions = np.concatenate([self.directions[:known], directions @ self.X.T])
-        self.active = np.concatenate([self.active[:known], np.count_nonzero((coefs != 0) | (directions != 0), axis=1)])
+        both = [np.stack([knot.values, knot.slopes]) @ self._columns[knot.active] for knot in new]
+        self.predictions = np.concatenate([self.predictions[:known], [ahead[0] + self.path.y_mean for ahead in both]])
+        self.directions = np.concatenate([self.directions[:known], [ahead[1] for ahead in both]])
+        self.active = np.concatenate([self.active[:known], [len(knot.active) for knot in new]])
 
     def kinks(self) -> np.ndarray:
         """The `c` of every kink found so far."""

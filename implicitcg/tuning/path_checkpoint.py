@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from .checkpoint import FORMAT, INTERVAL, read, write
 from .homotopy import Knot
@@ -56,20 +55,18 @@ class PathLog:
 
 
 def _state(fold: FoldPath) -> dict[str, np.ndarray]:
-    path, count = fold.path, len(fold.path.active)
-    coefs = scipy.sparse.csr_array(np.stack([knot.coef for knot in fold.knots]))
-    directions = scipy.sparse.csr_array(np.stack([knot.direction for knot in fold.knots]))
+    path = fold.path
     return {
         "knots": np.array([(knot.c, knot.kink) for knot in fold.knots]),
+        "sizes": fold.active,
+        "features": np.concatenate([knot.active for knot in fold.knots]),
+        "values": np.concatenate([knot.values for knot in fold.knots]),
+        "slopes": np.concatenate([knot.slopes for knot in fold.knots]),
         "walk": np.array([path.c, path.at_kink, path.swaps, path.pieces]),
-        "active": np.array(path.active, np.int64),
-        "signs": np.array(path.signs),
-        "gram": path.gram[:count],
-        "factor": path.factor[:count, :count],
+        **path.support.state(),
+        "near": path.near.index,
         "predictions": fold.predictions,
         "directions": fold.directions,
-        **_rows("coef", coefs),
-        **_rows("direction", directions),
     }
 
 
@@ -77,22 +74,13 @@ def _restore(fold: FoldPath, stored: dict[str, np.ndarray]) -> None:
     path = fold.path
     c, at_kink, swaps, pieces = stored["walk"]
     path.c, path.at_kink, path.swaps, path.pieces = float(c), bool(at_kink), int(swaps), int(pieces)
-    path.active, path.signs = stored["active"].tolist(), stored["signs"].tolist()
-    path.gram, path.factor = stored["gram"], np.asfortranarray(stored["factor"])
-    coefs, directions = (_filled(stored, name, path.p) for name in ("coef", "direction"))
+    path.support.restore(stored)
+    path.near.restore(stored["near"])
+    ends = np.cumsum(stored["sizes"])[:-1]
+    features, values, slopes = (np.split(stored[name], ends) for name in ("features", "values", "slopes"))
     fold.knots = [
-        Knot(float(c), coef, direction, bool(kink))
-        for (c, kink), coef, direction in zip(stored["knots"], coefs, directions, strict=True)
+        Knot(float(c), *part, path.p, bool(kink))
+        for (c, kink), part in zip(stored["knots"], zip(features, values, slopes, strict=True), strict=True)
     ]
-    fold.c = stored["knots"][:, 0]
+    fold.c, fold.active = stored["knots"][:, 0], stored["sizes"]
     fold.predictions, fold.directions = stored["predictions"], stored["directions"]
-    fold.active = np.count_nonzero((coefs != 0) | (directions != 0), axis=1)
-
-
-def _rows(name: str, rows: Any) -> dict[str, np.ndarray]:
-    return {f"{name}_data": rows.data, f"{name}_indices": rows.indices, f"{name}_indptr": rows.indptr}
-
-
-def _filled(stored: dict[str, np.ndarray], name: str, p: int) -> np.ndarray:
-    parts = (stored[f"{name}_data"], stored[f"{name}_indices"], stored[f"{name}_indptr"])
-    return scipy.sparse.csr_array(parts, shape=(len(parts[2]) - 1, p)).toarray()
