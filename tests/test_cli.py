@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from implicitcg import SolveError, Status
-from implicitcg.cli import command, datasets, document, features, files, main, models
+from implicitcg.cli import command, datasets, document, features, files, main, models, picture
 from implicitcg.cli.datasets import bundled
+from implicitcg.cli.fit import Fit, Tasks
 from implicitcg.cli.mistakes import Mistake
 from implicitcg.cli.table import read_table
+from implicitcg.tuning import Outcome, Stationarity, Step, TuneResult
 
 GOOD = "a,b,y\n1,2,3\n2,1,5\n3,7,8\n4,2,8\n5,9,11\n6,0,13\n"
 
@@ -334,3 +336,13 @@ def test_several_targets_and_groups_of_columns_are_named_on_the_command_line(cap
     stored = {"features": recipe.to_json(), "model": "multitask_lasso", "intercept": [1.0, 2.0, 3.0]}
     stored["coefficients"] = np.ones((3, len(recipe.terms))).tolist()
     np.testing.assert_allclose(np.ptp(document.predict(stored, data.X) - [1.0, 2.0, 3.0], axis=1), 0, atol=1e-12)
+
+
+def test_the_bars_of_several_targets_have_a_legend():
+    coefs = np.array([[1.0, -2.0], [0.5, 3.0]])
+    steps = [Step(np.zeros(1), value, 0.0, solves, 0.1) for value, solves in ((2.0, 5), (1.0, 10))]
+    end = Stationarity(np.zeros((1, 1)), 0.0, "stationary, smooth")
+    search = TuneResult(np.zeros(1), 1.0, Outcome.stationary_smooth, end, steps, 10, 0.2)
+    fit = Fit(search, 0.1, np.linalg.norm(coefs, axis=0), 0.0, None, 0.0, tasks=Tasks(coefs, np.zeros(2)))
+    drawn = picture.draw_search("x.svg", "linnerud", ("Chins", "Jumps"), ("Weight", "Waist"), fit).decode()
+    assert "<!-- Weight -->" in drawn and "<!-- Waist -->" in drawn and "<!-- target -->" in drawn

@@ -83,7 +83,7 @@ def test_several_starts_find_the_deeper_valley():
 
     start = jnp.array([1.9, 1.9])
     assert tune(valleys, start).value > tune(valleys, start, bounds=(-4.0, 4.0), starts=16).value + 1
-    assert "of 16 starts" in tune(valleys, start, bounds=(-4.0, 4.0), starts=16).scope
+    assert "of 8 starts" in tune(valleys, start, bounds=(-4.0, 4.0), starts=8).scope
 
 
 def test_budgets_of_time_and_ctrl_c_return_the_best_point_so_far():
@@ -130,3 +130,17 @@ def test_wrong_options_are_told(options, error, message):
         tune(bowl, START, **options)
     with pytest.raises(ValueError, match="outside the domain"):
         tune(bowl, {"alpha": -1.0, "ratio": 0.5}, transforms=TRANSFORMS)
+
+
+def test_a_coarse_path_in_one_or_two_dimensions_finds_the_valley_that_a_descent_from_theta0_misses():
+    def wave(t):  # valleys of |sin|, the lowest at 4
+        return jnp.sum(jnp.abs(jnp.sin(jnp.pi * t / 2)) + 0.1 * jnp.abs(t - 4)) + 1
+
+    assert float(tune(wave, -1.9).theta) == pytest.approx(-2, abs=1e-5)  # a kink: as near as the value can tell
+    line = tune(wave, -1.9, starts=33, bounds=(-8.0, 8.0))
+    assert float(line.theta) == pytest.approx(4, abs=1e-5) and line.status is Outcome.stationary_kink
+    assert "3 descents, from the lowest valleys of a coarse path of 33 points" in line.scope
+    assert len(line.curve.theta) >= 33 and line.bounds == (-8, 8) and line.curve.value.min() == line.value
+    plane = tune(wave, jnp.array([-1.9, 2.1]), starts=100, bounds=(-5.0, 5.0), max_solves=4000)
+    np.testing.assert_allclose(plane.theta, [4, 4], atol=1e-4)
+    assert "coarse path of 100 points" in plane.scope

@@ -1,5 +1,7 @@
 """An elastic net searched by exact paths: the paths, the derivative by the ridge, the minimum and its bounds."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.linear_model import ElasticNet, enet_path
@@ -102,3 +104,18 @@ def test_the_estimator_is_the_model_at_what_it_chose_and_no_worse_than_the_lasso
     same = ElasticNet(model.alpha_, l1_ratio=model.l1_ratio_, tol=1e-12, max_iter=100_000).fit(X, y, weights)
     np.testing.assert_allclose(model.coef_, same.coef_, atol=1e-6)
     assert model.history_[-1]["l1_ratio"] == model.l1_ratio_
+
+
+def test_ridges_walked_elsewhere_give_the_same_answer_and_more_work():
+    alone, journal = search(5), Journal(Progress(False, None), None, None, None)
+
+    def elsewhere(walk, ridges):
+        walk = pickle.loads(pickle.dumps(walk))  # as another process gets it
+        return [walk(ridge) for ridge in ridges]
+
+    together = tune_elastic_net(folds_of(*data(5)), 1e-7, journal, elsewhere)
+    assert together.value == alone.value and together.solves >= alone.solves
+    np.testing.assert_array_equal(together.theta, alone.theta)
+    X, y = data(5)
+    parallel = GradientElasticNetCV(n_jobs=2).fit(X, y)
+    assert parallel.alpha_ == GradientElasticNetCV().fit(X, y).alpha_

@@ -94,7 +94,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
         if lasso:
             picture = draw(arguments.plot, title, recipe.terms, X, y, splits, fit, peer)
         else:
-            picture = draw_search(arguments.plot, title, recipe.terms, fit)
+            picture = draw_search(arguments.plot, title, recipe.terms, (data.target, *data.also), fit)
         contents[arguments.plot] = picture
     write_all(contents)
     if arguments.json:

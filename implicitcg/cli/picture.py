@@ -80,8 +80,8 @@ def draw(
     return _encoded(figure, name)
 
 
-def draw_search(name: str, title: str, terms: tuple[str, ...], fit: Fit) -> bytes:
-    """The search of any other model beside its largest coefficients."""
+def draw_search(name: str, title: str, terms: tuple[str, ...], targets: tuple[str, ...], fit: Fit) -> bytes:
+    """The search of any other model beside its largest coefficients, by target where there are several."""
     from matplotlib.figure import Figure
 
     from .. import plots
@@ -96,7 +96,10 @@ def draw_search(name: str, title: str, terms: tuple[str, ...], fit: Fit) -> byte
     coefs = fit.coef[None] if fit.tasks is None else fit.tasks.coefs
     height = 0.8 / len(coefs)
     for task, values in enumerate(coefs):
-        bars.barh(np.arange(len(chosen)) + (task - (len(coefs) - 1) / 2) * height, values[chosen], height)
+        place = np.arange(len(chosen)) + (task - (len(coefs) - 1) / 2) * height
+        bars.barh(place, values[chosen], height, label=targets[task])
+    if len(coefs) > 1:
+        bars.legend(frameon=False, fontsize=8, title="target", title_fontsize=8)
     bars.set_yticks(np.arange(len(chosen)), [terms[j] for j in chosen], fontsize=8)
     bars.axvline(0, color="#8A8F98", lw=0.6)
     bars.set_xlabel("coefficient" if len(fit.support) <= MOST_BARS else f"the {MOST_BARS} largest coefficients")

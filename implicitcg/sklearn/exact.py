@@ -69,9 +69,11 @@ def tune_lasso(
 
 
 def tune_net(
-    X: np.ndarray, y: np.ndarray, folds: Folds, fit_intercept: bool, tol: float, journal: Journal
+    X: np.ndarray, y: np.ndarray, folds: Folds, fit_intercept: bool, tol: float, n_jobs: int | None, journal: Journal
 ) -> TuneResult | None:
     """`(log(alpha), l1_ratio)` of least squared error, or `None` where no feature correlates with the response.
+
+    With `n_jobs` the paths of ridges a decade apart are walked in that many processes.
 
     Raises:
         PathBroken: a degenerate knot; the caller searches by solves instead.
@@ -80,7 +82,11 @@ def tune_net(
     paths = [fold_path(X, y, CONVEX["squared"], fit_intercept, train, test) for train, test in pairs]
     if max(path.path.c_max for path in paths) <= 0:
         return None
-    return tune_elastic_net(paths, tol, journal)
+
+    def spread(walk: Any, ridges: Any) -> Any:
+        return Parallel(n_jobs=n_jobs)(delayed(walk)(ridge) for ridge in ridges)
+
+    return tune_elastic_net(paths, tol, journal, None if n_jobs is None else spread)
 
 
 def _walked(

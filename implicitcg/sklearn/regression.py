@@ -99,7 +99,7 @@ class GradientElasticNetCV(AbstractGradientRegressorCV):
         if task.scoring.loss is not CONVEX["squared"]:
             return None
         journal.max_solves = self.max_solves
-        return exact.tune_net(task.X, task.y, task.folds, self.fit_intercept, self.tol, journal)
+        return exact.tune_net(task.X, task.y, task.folds, self.fit_intercept, self.tol, self.n_jobs, journal)
 
     def _box(self, task: Task) -> Box:
         box, place = super()._box(task), self._lasso_place(task)

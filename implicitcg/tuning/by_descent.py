@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,11 +15,9 @@ from .descent import Descended, start_of
 from .journal import Journal
 from .judge import fold_error
 from .oracle import AbstractOracle, FunctionOracle, Point
-from .result import Outcome, Stationarity, TuneResult
+from .result import Curve, Outcome, Stationarity, TuneResult
 from .search import AbstractSearch
-
-STARTS = 3  # descents at most, where several starts are asked for
-REACH = 3.0  # how far starts lie from theta0 where there are no bounds
+from .starts import starting_points
 
 
 def tune_by_descent(
@@ -55,7 +52,7 @@ def tune_by_descent(
     def finish() -> bool:
         return journal.exhausted or journal.stopped
 
-    chosen = _starts(evaluate, oracle.prefetch, coordinates, starts, seed, finish)
+    chosen, seen, how = starting_points(evaluate, oracle.prefetch, coordinates, starts, seed, finish)
     if not chosen:
         raise RuntimeError("The criterion cannot be evaluated at theta0. " + " ".join(journal.notes))
     ends: list[Descended] = []
@@ -77,8 +74,10 @@ def tune_by_descent(
     if end.point.theta.size == 1:
         one_sided = (float(elements.min()), float(elements.max()))
     scope = "local: the end of a descent from theta0"
+    curve = None
     if starts > 1:
-        scope = f"local: the best end of {len(ends)} descents, from the best of {starts} starts"
+        scope = f"local: the best end of {len(ends)} descents, from {how}"
+        curve = _curve([*seen, end.point]) if one_sided else None
     return TuneResult(
         theta=natural(end.point.theta),
         value=end.point.value,
@@ -89,6 +88,8 @@ def tune_by_descent(
         seconds=journal.seconds,
         standard_error=float(fold_error(end.point.values)),
         scope=scope,
+        bounds=None if curve is None else (float(curve.theta[0]), float(curve.theta[-1])),
+        curve=curve,
         one_sided_slopes=one_sided,
         fold_values=end.point.values if len(end.point.values) > 1 else None,
         place=end.point.theta,
@@ -96,37 +97,13 @@ def tune_by_descent(
     )
 
 
-def _starts(
-    evaluate: Callable[[np.ndarray, Point | None], Point],
-    prefetch: Callable[[list[np.ndarray]], None],
-    coordinates: Coordinates,
-    count: int,
-    seed: int,
-    finish: Callable[[], bool],
-) -> list[Point]:
-    """The usable ones of `count` points, the best first: `theta0`, and points spread over the box around it."""
-    first = coordinates.start.astype(np.float64)
-    thetas = [first]
-    if count > 1:
-        low = np.where(np.isfinite(coordinates.low), coordinates.low, first - REACH)
-        high = np.where(np.isfinite(coordinates.high), coordinates.high, first + REACH)
-        # Roberts' sequence: multiples of the powers of the root of x^(d+1) = x + 1 fill a cube evenly
-        root = 2.0
-        for _ in range(64):
-            root = (1 + root) ** (1 / (first.size + 1))
-        shift = np.random.default_rng(seed).random(first.size)
-        steps = root ** -np.arange(1.0, first.size + 1)
-        spread = (shift + np.arange(1, count)[:, None] * steps) % 1
-        # neighbours one after the other, so that each warms the next
-        thetas += sorted((low + (high - low) * u for u in spread), key=lambda theta: float(theta[0]))
-    prefetch(thetas)
-    points: list[Point] = []
-    for theta in thetas:
-        if points and finish():
-            break
-        points.append(evaluate(theta, points[-1] if points else None))
-    usable = [point for point in points if point.usable and np.isfinite(point.gradient).all()]
-    return sorted(usable, key=lambda point: point.value)[:STARTS]
+def _curve(points: list[Point]) -> Curve:
+    """The criterion at the points of a coarse path in one dimension and at its end."""
+    at = {float(point.theta[0]): point for point in points if point.usable}
+    ordered = [at[theta] for theta in sorted(at)]
+    values = np.stack([point.values for point in ordered])
+    slopes = np.array([point.slope for point in ordered])
+    return Curve(np.array(sorted(at)), values.mean(axis=1), fold_error(values), slopes)
 
 
 def _judge(end: Descended, small: float, journal: Journal) -> tuple[Outcome, str]:

@@ -80,8 +80,10 @@ def tune(
             further while the best point is at that end.
         search: `QuasiNewton()` (the default in several dimensions) or `Optax(optimiser, steps)`; naming one in one
             dimension gives up the global searches.
-        starts: in several dimensions, how many points are looked at first, spread over the bounds (or three units of
-            the search around `theta0`); the descent is made from the best three.
+        starts: for descents, how many points are looked at first within the bounds (or three units of the search around
+            `theta0`). In one dimension, and in two from nine points on, they are a coarse path over an even grid, and
+            descents are made from its lowest three valleys (in one dimension it is the result's `curve`); in several
+            they are spread, and the best three are taken.
         max_seconds: the budget of time; the evaluation at hand is finished.
         callback: called with every `Step` of the history; a true answer stops the search, and so does Ctrl-C, with the
             best point so far.
