@@ -145,6 +145,11 @@ def test_what_osqp_says_of_a_program_is_the_status():
         (TypeError, "must be a solver of jaxopt", lambda: jaxopt(dict)),
         (TypeError, "no option stepsiz", lambda: jaxopt("GradientDescent", stepsiz=1.0)),
         (TypeError, "minimises a function", lambda: icg.solve(PROBLEMS["layer"][0](SHIFT), jaxopt("LBFGS"))),
+        (
+            TypeError,
+            "LBFGSB takes bounds",
+            lambda: icg.solve(PROBLEMS["minimum"][0](TARGET), jaxopt("LBFGSB", fun=quartic)),
+        ),
         (TypeError, "a composite problem", lambda: icg.solve(PROBLEMS["layer"][0](SHIFT), jaxopt("ProximalGradient"))),
         (TypeError, "a set as its penalty", lambda: icg.solve(icg.lasso(X, y, 0.1), jaxopt("ProjectedGradient"))),
         (TypeError, "no such problem", lambda: icg.solve(icg.lasso(X, y, 0.1), jaxopt("OSQP"))),

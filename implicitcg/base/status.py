@@ -16,7 +16,8 @@ class Status(eqxi.Enumeration):  # pyright: ignore
     not_converged = (
         "The solver reached its step limit before its tolerance. The value is the best point found, not a solution, "
         "so its derivative means nothing. Try a larger `max_steps`, a looser `tolerance`, float64 "
-        "(`jax.config.update('jax_enable_x64', True)`), or scale the data so that its columns have similar norms."
+        "(`jax.config.update('jax_enable_x64', True)`), a nearer start (`init`), or better scaled data (for a design "
+        "matrix: columns of similar norms)."
     )
     diverged = (
         "The iteration diverged or produced non-finite numbers. Try a damped solver, another starting point (`init`), "

@@ -21,6 +21,7 @@ from .host import on_host
 from .jaxopt_pieces import Pieces, pieces
 
 ON_HOST = ("CvxpyQP", "Scipy")  # beginnings of the names of what jaxopt runs outside JAX
+BOUNDED = ("LBFGSB", "ScipyBoundedMinimize", "ScipyBoundedLeastSquares")  # their `run` takes bounds first
 
 
 class Jaxopt(AbstractSolver):
@@ -68,6 +69,13 @@ class Jaxopt(AbstractSolver):
             if self.arguments is not None:
                 arguments = self.arguments(problem)
             return self.solver, Pieces({}, arguments, init, lambda params: params)
+        if self.solver.__name__ in BOUNDED and self.arguments is None:
+            raise TypeError(
+                f"jaxopt's {self.solver.__name__} takes bounds before the arguments of the function: give "
+                "`arguments=lambda problem: ((lower, upper), *problem.args)`. The equation to differentiate is that of "
+                "the bounded problem: `icg.composite(smooth, icg.penalties.Box(lower, upper))`, or `icg.root` where no "
+                "bound is met."
+            )
         options, fields = dict(self.options), _fields(self.solver)
         parts = pieces(self.solver, problem, init, tuple(options))
         searches = {"fun", "prox", "projection"} & {*parts.functions, *options} or self.solver.__name__ == "OSQP"
