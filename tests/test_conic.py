@@ -217,14 +217,39 @@ def test_a_large_semidefinite_cone_has_a_matrix_free_derivative_with_a_reported_
     np.testing.assert_allclose(found, jax.jacrev(lambda u: value(u, icg.adjoints.Direct()))(u), atol=1e-10)
 
 
-def test_dependent_equalities_keep_the_value_and_refuse_the_derivative_by_name():
-    def twice(q):
-        return icg.solve(icg.conic(jnp.eye(2), q, jnp.ones((2, 2)), jnp.ones(2), cones.Zero(2))).value
+def doubly_stochastic(q, sums):
+    """The matrix nearest to `-q` with these sums of rows and columns: one of them follows from the others."""
+    k = 3
+    equal = np.vstack([np.kron(np.eye(k), np.ones(k)), np.kron(np.ones(k), np.eye(k))])
+    A = jnp.asarray(np.vstack([equal, -np.eye(k * k)]))
+    cone = cones.Product(cones.Zero(2 * k), cones.Nonnegative(k * k))
+    return icg.conic(jnp.eye(k * k), q, A, jnp.concatenate([sums, jnp.zeros(k * k)]), cone)
 
-    q = jnp.array([1.0, 1.0])
-    np.testing.assert_allclose(twice(q), [0.5, 0.5], atol=1e-10)
+
+def test_dependent_equalities_have_the_derivative_along_changes_that_keep_them_consistent():
+    q, sums = 0.3 * jnp.sin(jnp.arange(9.0)), jnp.ones(6)
+
+    @jax.jit
+    def both(q, sums, direction):
+        def value(q, sums):
+            return icg.solve(doubly_stochastic(q, sums), throw=False).value
+
+        along = jax.jvp(value, (q, sums), direction)[1]
+        return value(q, sums), along, jax.jacrev(value, argnums=(0, 1))(q, sums)
+
+    direction = jnp.cos(jnp.arange(9.0)), jnp.array([1.0, -2.0, 4.0, 0.5, 1.5, 1.0])
+    _, along, (in_q, in_sums) = both(q, sums, direction)
+    ends = [both(q + s * direction[0], sums + s * direction[1], direction)[0] for s in (1e-5, -1e-5)]
+    np.testing.assert_allclose(along, (ends[0] - ends[1]) / 2e-5, atol=1e-9)  # piecewise affine: rounding over the step
+    np.testing.assert_allclose(in_q @ direction[0] + in_sums @ direction[1], along, atol=1e-12)
+    inconsistent = jnp.eye(6)[0]  # the sums of rows and of columns differ
+    assert jnp.isnan(both(q, sums, (direction[0], inconsistent))[1]).all()
     with pytest.raises(icg.SolveError, match="singular"):
-        jax.jacfwd(twice)(q)
+        jax.jvp(lambda sums: icg.solve(doubly_stochastic(q, sums)).value, (sums,), (inconsistent,))
+    found = icg.solve(doubly_stochastic(q, sums))
+    verdict = icg.certify(doubly_stochastic(q, sums), found)
+    assert verdict.verdict == "singular" and "A[0], A[1], A[2], A[3], A[4], A[5] are linearly dep" in verdict.reason
+    assert "keep them consistent" in verdict.reason
 
 
 def test_one_factorisation_serves_the_solution_and_all_rows_of_its_jacobian(monkeypatch):
@@ -248,18 +273,21 @@ def test_one_factorisation_serves_the_solution_and_all_rows_of_its_jacobian(monk
     assert len(made) == alone
 
 
-def test_a_large_sparse_program_with_a_row_of_zeros_keeps_its_value_and_refuses_its_derivative():
+def test_a_large_sparse_program_with_a_row_of_zeros_has_the_derivative_of_the_one_without():
     n = 300  # large enough for the sparse system, which an equality 0 = 0 makes exactly singular
     A = scipy.sparse.vstack([scipy.sparse.csr_array((1, n)), -scipy.sparse.eye_array(n)]).tocsr()
     q = jnp.sin(jnp.arange(1.0, n + 1))
 
-    def value(q):
+    def value(q, zero=0.0):
         cone = cones.Product(cones.Zero(1), cones.Nonnegative(n))
-        return icg.solve(icg.conic(scipy.sparse.eye_array(n), q, A, jnp.zeros(n + 1), cone)).value
+        b = jnp.zeros(n + 1).at[0].set(zero)
+        return icg.solve(icg.conic(scipy.sparse.eye_array(n), q, A, b, cone)).value
 
-    np.testing.assert_allclose(value(q), jnp.maximum(-q, 0), atol=1e-9)
+    found, along = jax.jvp(value, (q,), (q,))
+    np.testing.assert_allclose(found, jnp.maximum(-q, 0), atol=1e-9)
+    np.testing.assert_allclose(along, jnp.maximum(-q, 0), atol=1e-9)  # homogeneous of degree one
     with pytest.raises(icg.SolveError, match="singular"):
-        jax.jvp(value, (q,), (q,))
+        jax.jvp(value, (q, 0.0), (q, 1.0))
 
 
 def test_a_solution_that_is_not_unique_is_refused_by_name():

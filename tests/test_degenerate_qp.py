@@ -51,7 +51,7 @@ row("a row of zeros met with equality", I2, [-2, -1], [[0, 0], [1, 0]], [0, 1], 
 row("contradicting inequalities", I2, [0, 0], [[1, 0], [-1, 0]], [-1, -1], "infeasible", "unknown", 0)
 row("an objective that falls for ever", zero, [-1, 0], [[0, 1]], [1], "unbounded", "unknown", 0)
 ONE, TWICE = [[1, 1, 0, 0], [0, 0, 1, 0]], [[1, 1, 0, 0], [1, 1, 0, 0]]
-row("an equality twice", I2, [-3, 0], [], [], "converged", "singular", 0, A=TWICE, b=(1, 1))
+row("an equality twice", I2, [-3, 0], [], [], "converged", "singular", 1, smooth=True, A=TWICE, b=(1, 1))
 row("equalities that contradict", I2, [-3, 0], [], [], "infeasible", "unknown", 0, A=TWICE, b=(1, 2))
 row("an equality and a bound on top", I2, [-3, 0], [[1, 1], [1, 0]], [1, 0.5], "converged", "singular", 1, A=ONE,
     b=(1, 0), smooth=True)  # fmt: skip
@@ -82,15 +82,20 @@ def found():
 def exact_pieces(d, x):
     """`(dx/dq, dx/dh)` for every admissible set of active constraints, without repetitions."""
     active = np.flatnonzero(np.abs(d["G"] @ x - d["h"]) < 1e-9)
+    equal: list[int] = []  # those that follow from the ones before follow from them for every q and h
+    for i in range(len(d["A"])):
+        if np.linalg.matrix_rank(d["A"][[*equal, i]], tol=1e-9) > len(equal):
+            equal.append(i)
+    A, b, e = d["A"][equal], d["b"][equal], len(equal)
     pieces = []
     for size in range(len(active) + 1):
         for chosen in itertools.combinations(active, size):
-            C = np.vstack([d["A"], d["G"][list(chosen)]])
+            C = np.vstack([A, d["G"][list(chosen)]])
             K = np.block([[d["P"], C.T], [C, np.zeros((len(C), len(C)))]])
             if np.linalg.matrix_rank(K, tol=1e-9) < len(K):
                 continue
             inverse = np.linalg.inv(K)
-            point = inverse @ np.concatenate([-d["q"], d["b"], d["h"][list(chosen)]])
+            point = inverse @ np.concatenate([-d["q"], b, d["h"][list(chosen)]])
             if np.abs(point[:n] - x).max() > 1e-9 or np.any(point[n + e :] < -1e-9):
                 continue
             in_h = np.zeros((n, m))

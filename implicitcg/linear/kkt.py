@@ -23,8 +23,8 @@ from ..base import only_where
 class Eliminated(eqx.Module):
     """`L` with `K = L L^T`, and `L^{-1} A^T = U^T R^T` with orthonormal rows `U` and `R` lower triangular.
 
-    `added` is the multiple of `A^T A` in `K`. `definite` says that `K` is positive definite and `healthy` that `A` is
-    of full rank too, each judged by its pivots relative to its diagonal.
+    `added` is the multiple of `A^T A` in `K`. `definite` says that `K` is positive definite and `independent` that `A`
+    is of full rank, each judged by its pivots relative to its diagonal.
     """
 
     L: Float[Array, "n n"]
@@ -32,7 +32,7 @@ class Eliminated(eqx.Module):
     R: Float[Array, "e e"]
     added: Float[Array, ""]
     definite: Bool[Array, ""]
-    healthy: Bool[Array, ""]
+    independent: Bool[Array, ""]
 
     def into(self, v: Float[Array, "n *k"]) -> Float[Array, "n *k"]:
         """`L^{-1} v`."""
@@ -53,7 +53,7 @@ def eliminate(P: Float[Array, "n n"], A: Float[Array, "e n"]) -> Eliminated:
     zero = jnp.zeros((), P.dtype)
     if e == 0:
         L, definite = cholesky(P)
-        return Eliminated(L, A, jnp.zeros((0, 0), P.dtype), zero, definite, definite)
+        return Eliminated(L, A, jnp.zeros((0, 0), P.dtype), zero, definite, jnp.ones_like(definite))
     square = jnp.sum(A * A)
     size = jnp.trace(P)
     added = jnp.where((size > 0) & (square > 0), size, 1) / jnp.where(square > 0, square, 1)
@@ -61,13 +61,14 @@ def eliminate(P: Float[Array, "n n"], A: Float[Array, "e n"]) -> Eliminated:
     B = solve_triangular(L, A.T, lower=True)
     # a ridge at rounding, with which dependent rows share their multipliers: the solution may exist all the same
     R, independent = cholesky(principal(B.T @ B, jnp.ones(e, bool), 20 * float(jnp.finfo(P.dtype).eps)))
-    return Eliminated(L, solve_triangular(R, B.T, lower=True), R, added, definite, definite & independent)
+    return Eliminated(L, solve_triangular(R, B.T, lower=True), R, added, definite, independent)
 
 
 class KKTFactor(eqx.Module):
     """The system factored on the inequalities `active`: `C C^T = H` on them, the identity elsewhere.
 
-    `added` is the multiple of `G_S^T G_S` in `K`. `healthy` says that the system is invertible to working precision.
+    `added` is the multiple of `G_S^T G_S` in `K`. `healthy` says that the system is invertible to working precision, but
+    for equalities that depend on each other, which share their multiplier: see `consistent`.
     """
 
     space: Eliminated
@@ -99,6 +100,15 @@ class KKTFactor(eqx.Module):
             z = z + self.added * g
         y = solve_triangular(space.R, along - w, lower=True, trans=1) + space.added * a if len(a) else a
         return x, y, z
+
+    def consistent(self, A: Float[Array, "e n"], a: Float[Array, " e"], x: Float[Array, " n"]) -> Bool[Array, ""]:
+        """Whether `A x = a` is met by the `x` of `solve`: where equalities depend on each other it may have no solution.
+
+        To `sqrt(eps)` of its terms; what is not consistent misses by about its own size.
+        """
+        small = float(jnp.finfo(x.dtype).eps) ** 0.5
+        terms = jnp.max(jnp.abs(a), initial=0.0) + jnp.max(jnp.abs(A * x[None, :]), initial=0.0)
+        return self.space.independent | (jnp.max(jnp.abs(A @ x - a), initial=0.0) <= small * terms)
 
     def refined(
         self,
@@ -147,9 +157,9 @@ def kkt_factor(
     space = eliminate(P + added * (held.T @ held), A)
     H, _ = gram(space, G)
     if len(active) == 0:
-        return KKTFactor(space, active, H, added, space.healthy)
+        return KKTFactor(space, active, H, added, space.definite)
     C, healthy = cholesky(principal(H, active))
-    return KKTFactor(space, active, C, added, space.healthy & healthy)
+    return KKTFactor(space, active, C, added, space.definite & healthy)
 
 
 def cholesky(matrix: Float[Array, "k k"]) -> tuple[Float[Array, "k k"], Bool[Array, ""]]:

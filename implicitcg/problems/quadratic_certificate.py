@@ -62,7 +62,8 @@ def dependence(null: np.ndarray, names: list[str], equalities: int) -> str:
     involved = np.flatnonzero(np.abs(null) > 1e-6 * np.abs(null).max())
     shown = ", ".join([names[i] for i in involved][:6]) + (", ..." if len(involved) > 6 else "")
     consequence = (
-        "the equality constraints contradict each other after a small change of b, so there is no derivative"
+        "the equality constraints contradict each other after most small changes of their data; the derivative of x is "
+        "right along changes that keep them consistent, and refused along others"
         if np.all(involved < equalities)
         else "their multipliers are not unique, and the derivative of x is that of an independent subset of them, "
         "one piece of the solution map"

@@ -31,7 +31,8 @@ class QuadraticInverse(AbstractInverse):
         function = _solve_transposed if transposed else _solve
         if len(rhs) > SMALL:
             function = one_by_one(function)
-        return function(self, rhs), self.factor.healthy
+        found, consistent = function(self, rhs)
+        return found, self.factor.healthy & consistent
 
 
 def _split(inverse: QuadraticInverse, rhs: Array) -> tuple[Array, Array, Array]:
@@ -46,16 +47,17 @@ def _enough(rhs: Array) -> float:
     return ENOUGH * float(jnp.finfo(rhs.dtype).eps)
 
 
-def _solve(inverse: QuadraticInverse, rhs: Array) -> Array:
+def _solve(inverse: QuadraticInverse, rhs: Array) -> tuple[Array, Array]:
     factor, G = inverse.factor, inverse.G
     r = _split(inverse, rhs)
     x, y, multiplier = factor.refined(inverse.P, inverse.A, G, r, _enough(rhs))
-    return jnp.concatenate([x, y, jnp.where(factor.active, -multiplier, r[2] - G @ x)])
+    found = jnp.concatenate([x, y, jnp.where(factor.active, -multiplier, r[2] - G @ x)])
+    return found, factor.consistent(inverse.A, r[1], x)
 
 
-def _solve_transposed(inverse: QuadraticInverse, rhs: Array) -> Array:
+def _solve_transposed(inverse: QuadraticInverse, rhs: Array) -> tuple[Array, Array]:
     factor, G = inverse.factor, inverse.G
     r_x, r_y, r_v = _split(inverse, rhs)
     inactive = jnp.where(factor.active, 0, r_v)
     x, y, multiplier = factor.refined(inverse.P, inverse.A, G, (r_x - inactive @ G, r_y, -r_v), _enough(rhs))
-    return jnp.concatenate([x, y, jnp.where(factor.active, multiplier, r_v)])
+    return jnp.concatenate([x, y, jnp.where(factor.active, multiplier, r_v)]), factor.consistent(inverse.A, r_y, x)

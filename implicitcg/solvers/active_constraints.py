@@ -151,7 +151,7 @@ def exchanged(problem: Any, x: Array, y: Array, s: Array, z: Array, steps: Int[A
         H, lengths = gram(space, G)
         C = jnp.linalg.cholesky(principal(H, active, 20 * eps), symmetrize_input=False) if m else H
         active, C = independent(H, active, z, C, space.definite)
-        healthy = space.healthy & regular(C, jnp.where(active, jnp.diagonal(H), 1))
+        healthy = space.definite & regular(C, jnp.where(active, jnp.diagonal(H), 1))
         rows = row_tolerances(problem, x, H, lengths)
         # in the middle of all solutions: the multiplier is far larger than the slack, each in units of its rounding
         positive = interior_z * rows.entering > CLEAR * interior_s * rows.multiplier

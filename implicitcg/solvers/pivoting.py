@@ -93,7 +93,7 @@ def _search(
     """
     G, h = problem.G, problem.h
     m, dtype = len(h), h.dtype
-    none = KKTFactor(space, jnp.zeros(m, bool), jnp.eye(m, dtype=dtype), jnp.zeros((), dtype), space.healthy)
+    none = KKTFactor(space, jnp.zeros(m, bool), jnp.eye(m, dtype=dtype), jnp.zeros((), dtype), space.definite)
     x, _, _ = none.solve(G, -problem.q, problem.b, h)
     H, lengths = gram(space, G)
     rows = row_tolerances(problem, x, H, lengths)
@@ -127,7 +127,7 @@ def _search(
     state = while_loop(unfinished, step, _State(start, start, jnp.zeros_like(d), H, zero, many, zero))
     settled = jnp.all(state.active == state.last)
     active, C = independent(H, state.last, state.z, state.C, settled)
-    healthy = space.healthy & regular(C, jnp.where(active, jnp.diagonal(H), 1))
+    healthy = space.definite & regular(C, jnp.where(active, jnp.diagonal(H), 1))
     return settled, KKTFactor(space, active, C, none.added, healthy), state.last & settled, state.steps, rows
 
 

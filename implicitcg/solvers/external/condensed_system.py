@@ -92,6 +92,10 @@ class CondensedSystem:
         smallest = np.linalg.eigvalsh(matrix * scale[:, None] * scale)[0] if len(scale) else 1.0
         return bool(smallest > 10 * len(scale) * np.finfo(float).eps)
 
+    def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
+        """Whether right sides `t` may have a solution: all do where the system is regular."""
+        return self.healthy
+
     def bytes(self) -> int:
         """About the memory it takes."""
         dense = [part for part in (self.A, self.P) if isinstance(part, np.ndarray)]

@@ -62,10 +62,11 @@ class Face:
     """The projection `slack` of `v`, and its Jacobian as hard and soft rows.
 
     Row `i` enters the hard row `hard[i]` with the factor `hard_factor[i]`, and the soft row `soft[i]` likewise; `-1` is
-    none. `rounds` and `turned` come on top, and their hard rows are counted too.
+    none. `rounds` and `turned` come on top, and their hard rows are counted too. `zero` are the equalities.
     """
 
     slack: np.ndarray
+    zero: np.ndarray
     hard: np.ndarray
     hard_factor: np.ndarray
     hard_count: int
@@ -163,7 +164,7 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
         springs.append((1 - bend) / bend)
         softs += len(rows)
     weight = np.concatenate(springs) if springs else np.zeros(0)
-    return Face(slack, hard, hard_factor, count, soft, soft_factor, weight, rounds, turned)
+    return Face(slack, where.zero, hard, hard_factor, count, soft, soft_factor, weight, rounds, turned)
 
 
 def selector(face: Face) -> scipy.sparse.csr_array:

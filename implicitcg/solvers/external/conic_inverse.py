@@ -15,12 +15,11 @@ from jaxtyping import Bool, Float
 from ...core import AbstractInverse
 from ...linear import AbstractMatrix
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
-from .condensed_system import CondensedSystem
 from .cone_faces import exponents_of, face, layout
 from .conic_library import factors, symmetric_part
+from .face_system import System
 from .lanes import lanes_on_host
 from .recent_factors import RECENT
-from .sparse_system import SparseSystem
 
 KNOWN = (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power)
 
@@ -55,9 +54,9 @@ class ConicInverse(AbstractInverse):
             r, t = rhs[:n], rhs[n:]
             if transposed:
                 u, dy = system.solve(r - system.AT @ t, -t)
-                return np.concatenate([u, t + dy]), True
+                return np.concatenate([u, t + dy]), system.consistent(u, -t)
             dx, dy = system.solve(r, t)
-            return np.concatenate([dx, t - A @ dx - dy]), True
+            return np.concatenate([dx, t - A @ dx - dy]), system.consistent(dx, t)
 
         return lanes_on_host(solve, shapes, arrays, rhs)
 
@@ -67,7 +66,7 @@ def known(cone: AbstractCone) -> bool:
     return all(type(part) in KNOWN for part in factors(cone))
 
 
-def _factorised(inverse: Any) -> CondensedSystem | SparseSystem | None:
+def _factorised(inverse: Any) -> System | None:
     P: scipy.sparse.csc_array | None = None if inverse.P is None else symmetric_part(inverse.P.on_host())
     A, cones = inverse.A.on_host(), factors(inverse.cone)
     v, slack = np.asarray(inverse.v, np.float64), np.asarray(inverse.slack, np.float64)

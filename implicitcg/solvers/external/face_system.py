@@ -17,15 +17,31 @@ import numpy as np
 
 from .condensed_system import CondensedSystem
 from .cone_faces import Face
+from .dependent_equalities import WithoutDependence, dependences, without
 from .sparse_system import SparseSystem
+
+System = CondensedSystem | SparseSystem | WithoutDependence
 
 SMALL = 200  # unknowns up to which dense linear algebra beats the bookkeeping of a sparse one
 FULL = 0.05  # the share of entries from which a system counts as full
 LARGE = 4000  # unknowns of a dense system at the most: 128 MiB
 
 
-def face_system(P: Any, A: Any, face: Face) -> CondensedSystem | SparseSystem:
-    """The factorised system; its `healthy` tells whether it is regular, `solve(r, t)` gives `(dx, dy)`."""
+def face_system(P: Any, A: Any, face: Face) -> System:
+    """The factorised system; its `healthy` tells whether it is regular, `solve(r, t)` gives `(dx, dy)`.
+
+    Equalities that depend on each other leave it regular, if that is all: see `WithoutDependence`.
+    """
+    made = _factorised(P, A, face)
+    found = None if made.healthy else dependences(made.A, face.zero)
+    if found is None:
+        return made
+    left_out, basis = found
+    fewer = _factorised(P, A, without(face, left_out))
+    return WithoutDependence(fewer, made.A, face.zero, basis) if fewer.healthy else made
+
+
+def _factorised(P: Any, A: Any, face: Face) -> CondensedSystem | SparseSystem:
     n = A.shape[1]
     hard = face.hard[A.indices]
     alone = int(np.sum(np.bincount(hard[hard >= 0], minlength=face.hard_count) == 1))  # rows that fix a variable

@@ -14,13 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .condensed_system import CondensedSystem
 from .cone_faces import Face
-from .face_system import face_system
-from .sparse_system import SparseSystem
+from .face_system import System, face_system
 
 ROOM = 256 * 2**20  # bytes of factors kept
-System = CondensedSystem | SparseSystem
 
 
 class RecentFactors:

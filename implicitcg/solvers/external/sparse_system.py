@@ -78,6 +78,10 @@ class SparseSystem:
         self.condition = float(1 / size) if np.isfinite(size) else 0.0
         self.healthy = self.condition > 10 * total * np.finfo(float).eps
 
+    def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
+        """Whether right sides `t` may have a solution: all do where the system is regular."""
+        return self.healthy
+
     def bytes(self) -> int:
         """About the memory it takes."""
         return 12 * int(self.lu.nnz + self.A.nnz + self.T.nnz)
