@@ -67,8 +67,8 @@ def eliminate(P: Float[Array, "n n"], A: Float[Array, "e n"]) -> Eliminated:
 class KKTFactor(eqx.Module):
     """The system factored on the inequalities `active`: `C C^T = H` on them, the identity elsewhere.
 
-    `added` is the multiple of `G_S^T G_S` in `K`. `healthy` says that the system is invertible to working precision, but
-    for equalities that depend on each other, which share their multiplier: see `consistent`.
+    `added` is the multiple of `G_S^T G_S` in `K`. `healthy` says that the system is invertible to working precision,
+    but for equalities that depend on each other, which share their multiplier: see `consistent`.
     """
 
     space: Eliminated
@@ -102,7 +102,7 @@ class KKTFactor(eqx.Module):
         return x, y, z
 
     def consistent(self, A: Float[Array, "e n"], a: Float[Array, " e"], x: Float[Array, " n"]) -> Bool[Array, ""]:
-        """Whether `A x = a` is met by the `x` of `solve`: where equalities depend on each other it may have no solution.
+        """Whether `A x = a` is met by the `x` of `solve`: with dependent equalities it may have no solution.
 
         To `sqrt(eps)` of its terms; what is not consistent misses by about its own size.
         """

@@ -60,7 +60,8 @@ def dependences(A: Any, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray] | Non
     rows = A[zero] if isinstance(A, np.ndarray) else A.tocsr()[zero].toarray()
     length = np.linalg.norm(rows, axis=1)
     length = np.where(length > 0, length, 1)
-    triangle, order = scipy.linalg.qr((rows / length[:, None]).T, mode="r", pivoting=True)
+    factors: Any = scipy.linalg.qr((rows / length[:, None]).T, mode="r", pivoting=True)
+    triangle, order = factors
     pivots = np.abs(np.diagonal(triangle))
     rank = int(np.sum(pivots > DEPENDENT * max(1.0, len(zero)) * max(pivots, default=0)))
     if rank == len(zero):
