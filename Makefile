@@ -17,7 +17,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export NPROC ?= 8
 export MPLBACKEND ?= Agg
 
-.PHONY: help demo test lint format types contract examples docs bench clean distclean
+.PHONY: help ready demo test lint format types contract examples docs bench clean distclean
 
 help:
 	@echo "make demo      tune a LASSO on the diabetes data through its own solution; picture in demo-output/"
@@ -25,8 +25,13 @@ help:
 	@echo "make lint      ruff: style and format        make format    let ruff mend both"
 	@echo "make types     pyright over implicitcg/      make contract  who may import whom"
 	@echo "make examples  run every examples/plot_*.py  make docs      the manual, warnings are errors"
+	@echo "make ready     only .venv, with all that the targets above but the first use"
 	@echo "make bench     the measurements behind the numbers in the manual"
 	@echo "make clean     remove what the above produced, but .venv; make distclean: .venv, too"
+
+ready:
+	@$(READY) dev
+	@$(READY) docs
 
 demo:
 	@$(READY) plots

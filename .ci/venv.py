@@ -1,11 +1,12 @@
 """Make `.venv` ready for one group of optional dependencies; do nothing, fast, where it is ready already.
 
-    python .ci/venv.py EXTRA [--exact]
+    python .ci/venv.py EXTRA [--exact] [--which]
 
 EXTRA is a group of pyproject.toml (plots, dev, docs, bench, all). What is installed comes from pyproject.toml, pinned
 by constraints.txt. The group is done when `.venv/.ready/EXTRA` holds the digest of both files, so an edit to either
 installs again. An installation that was interrupted leaves `.venv/.installing` behind, and the next call starts afresh.
-With --exact an existing `.venv` of another Python version than the one running this file is replaced.
+With --exact an existing `.venv` of another Python version than the one running this file is replaced. With --which
+nothing is done: the interpreter that a `.venv` is made with is printed.
 
 Standard library only, and an old Python may run it: it then looks for a younger one.
 """
@@ -54,6 +55,11 @@ def choose_python():
         f"[venv] No supported Python found: implicitcg needs 3.11, 3.12 or 3.13, and {sys.executable} is "
         f"{sys.version.split()[0]}.\n[venv] Install one of them, or name it: make PYTHON=/path/to/python3.12 test"
     )
+
+
+def interpreter(exact):
+    """What `.venv` is made with."""
+    return sys.executable if exact and supported(sys.version_info[:2]) else choose_python()
 
 
 def digest():
@@ -140,12 +146,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("extra")
     parser.add_argument("--exact", action="store_true")
+    parser.add_argument("--which", action="store_true")
     arguments = parser.parse_args()
+    if arguments.which:
+        print(interpreter(arguments.exact))
+        return
     if is_ready(arguments.extra, arguments.exact):
         return
     lock = locked()
     if not is_ready(arguments.extra, arguments.exact):  # another process may have done it while we waited
-        python = sys.executable if arguments.exact and supported(sys.version_info[:2]) else choose_python()
+        python = interpreter(arguments.exact)
         if not is_healthy(arguments.exact, python):
             create(python)
         install(arguments.extra)
