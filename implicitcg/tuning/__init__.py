@@ -13,6 +13,7 @@ from .information import BIC as BIC
 from .information import GCV as GCV
 from .information import SURE as SURE
 from .information import LeaveOneOut as LeaveOneOut
+from .result import Accuracy as Accuracy
 from .result import Curve as Curve
 from .result import Outcome as Outcome
 from .result import Stationarity as Stationarity

@@ -7,8 +7,9 @@ search sees one thing: a list of folds.
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, Self, final
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import ArrayLike, Float
 
-from ..core import AbstractProblem, Solution, solve
+from ..core import AbstractProblem, AbstractSolver, Solution, solve
 from ..linear import AbstractDesign, design
 from .losses import Loss, named, predict
 
@@ -32,10 +33,12 @@ class AbstractCriterion(abc.ABC):
     """A mean over folds of the loss of the solution fitted on the other rows.
 
     `X` and `y` are the data that `Fold` indexes; `loss(prediction, target)` is a scalar. Where `batched`, a call solves
-    folds of one shape together under `vmap`, else one after another.
+    folds of one shape together under `vmap`, else one after another. `solver` solves the inner problems; `None`: that
+    of the problem.
     """
 
     batched: bool = False
+    solver: AbstractSolver | None = None
 
     X: Array
     y: Array
@@ -51,11 +54,19 @@ class AbstractCriterion(abc.ABC):
         X, y = data
         train, test = rows
         problem = self.checked_problem(design.take_rows(X, train), jnp.take(y, train, axis=0), theta)
-        solution: Solution = solve(problem, init=init, throw=throw)
+        solution: Solution = solve(problem, self.solver, init, throw=throw)
         loss = self.loss(predict(solution.value, design.take_rows(X, test)), jnp.take(y, test, axis=0))
         if jnp.shape(loss) != ():
             raise ValueError(f"`loss` must return a scalar, and returned shape {jnp.shape(loss)}: take its mean.")
         return loss, solution
+
+    def solved_by(self, solver: AbstractSolver | None) -> Self:
+        """The same criterion, its inner problems solved by `solver` (one of `icg.solvers`)."""
+        if solver is not None and not isinstance(solver, AbstractSolver):
+            raise TypeError(f"`solver` must be one of icg.solvers, and is a {type(solver).__name__}.")
+        other = copy.copy(self)
+        other.solver = solver
+        return other
 
     def checked_problem(self, X: Any, y: Any, theta: Any) -> AbstractProblem:
         """`problem`, or a `TypeError` where the model returns something else."""

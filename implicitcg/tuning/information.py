@@ -54,7 +54,7 @@ class AbstractInformation(AbstractCriterion):
         """The criterion and the inner `Solution`."""
         del rows
         X, y = data
-        solution: Solution = solve(self.checked_problem(X, y, theta), init=init, throw=throw)
+        solution: Solution = solve(self.checked_problem(X, y, theta), self.solver, init, throw=throw)
         df, status = self.degrees(lambda y: self.model(X, y, theta), X, y, solution)
         residual_sum = jnp.sum(jnp.square(predict(solution.value, X) - y))
         return self.score(residual_sum, df), eqx.tree_at(lambda s: s.status, solution, status)
@@ -213,7 +213,7 @@ class LeaveOneOut(AbstractInformation):
         """The loss of the predictions from the other rows, and the inner `Solution`."""
         del rows
         X, y = data
-        solution: Solution = solve(self.checked_problem(X, y, theta), init=init, throw=throw)
+        solution: Solution = solve(self.checked_problem(X, y, theta), self.solver, init, throw=throw)
         h: Array = leverages(lambda y: self.model(X, y, theta), X, y, solution)
         residual = y - predict(solution.value, X)
         return self.loss(y - residual / (1 - h), y), solution

@@ -131,7 +131,7 @@ def recognise(criterion: Any, theta: float, rebuild: Callable[[float], Any]) -> 
     """
     if not isinstance(criterion, HoldOut | CrossValidation | AbstractInformation) or isinstance(criterion, LeaveOneOut):
         return None
-    if isinstance(criterion.X, AbstractDesign) or criterion.y.ndim != 1:
+    if isinstance(criterion.X, AbstractDesign) or criterion.y.ndim != 1 or criterion.solver is not None:
         return None
     if isinstance(criterion, AbstractInformation) and not isinstance(criterion.degrees, Exact):
         return None

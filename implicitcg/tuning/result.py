@@ -107,6 +107,25 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """How far the criterion and its gradient by theta may be from those of exact inner solutions.
+
+    `proven` says whether these are bounds or estimates; `gradient` is NaN where nothing is known of it. `reason` says
+    where the numbers come from.
+    """
+
+    value: float
+    gradient: float
+    proven: bool
+    reason: str
+
+    def __str__(self) -> str:
+        kind = "at most" if self.proven else "about"
+        gradient = "of unknown error" if np.isnan(self.gradient) else f"{kind} {self.gradient:.2g} off"
+        return f"criterion {kind} {self.value:.2g} off, gradient {gradient} ({self.reason})"
+
+
+@dataclass(frozen=True)
 class TuneResult:
     """The end of a search over hyperparameters. `print(result)` reads well.
 
@@ -124,6 +143,7 @@ class TuneResult:
         curve, knots, one_sided_slopes: in one dimension, see `Curve`; the kinks found, sorted; `(left, right)`.
         fold_values: the loss of each fold at `theta`, where the criterion has folds.
         place: `theta` in the coordinates of the search `(d,)`, such as its logarithm; so are curve and slopes.
+        accuracy: how far inexact inner solves may have moved it, an `Accuracy`; only where `tighten` was asked.
         notes: what else a user should know, one sentence each (failed inner solves, uncertified derivatives).
     """
 
@@ -142,6 +162,7 @@ class TuneResult:
     one_sided_slopes: tuple[float, float] | None = None
     fold_values: np.ndarray | None = None
     place: np.ndarray | None = None
+    accuracy: Accuracy | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -172,6 +193,8 @@ class TuneResult:
         if self.one_sided_slopes is not None:
             left, right = self.one_sided_slopes
             rows.append(("one-sided slopes", f"left {left:.6g}, right {right:.6g}"))
+        if self.accuracy is not None:
+            rows.append(("accuracy", str(self.accuracy)))
         if self.bounds is not None:
             rows.append(("range", f"[{self.bounds[0]:.6g}, {self.bounds[1]:.6g}]"))
         rows.append(("work", f"{self.solves} inner solves, {self.seconds:.2f} s"))
