@@ -1,10 +1,11 @@
 """Tuning one penalty: the search over every piece of the path against grids and peers, same folds, same loss.
 
-    python benchmarks/tuning.py [diabetes] [quadratic] [cubic] [simulated] [net] [net-cubic] [weighted]
+    python benchmarks/tuning.py [diabetes] [quadratic] [cubic] [simulated] [net] [net-cubic] [weighted] [--only NAMES]
 
 `net`, `net-cubic` and `weighted` are the searches over two and a thousand hyperparameters of benchmarks/bilevel.py.
-Optuna has as many solves as the exact path had pieces, or 500 where that is less; Optax makes 50 steps of Adam on
-jaxopt's derivatives.
+Optuna has as many solves as the exact path had pieces, or 500 where that is less; Optax makes 20 steps of Adam on
+jaxopt's derivatives of five folds, or those that fit into 40 CPU seconds after the first (`points` says how many).
+`--only icg.tune,celer` runs the contenders whose names begin so.
 
 Each contender runs in a process of its own, so that compilation and first-use costs count in the column `cold`; `warm`
 is a second run in the same process; both in CPU seconds. `excess` is the cross-validation error above the lowest one
@@ -28,7 +29,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import numpy as np
 
 GRIDS = ("LassoCV 100", "LassoCV 1000", "LassoCV 1000, tol 1e-6", "LassoLarsCV", "celer 100")
-CONTENDERS = ("icg.tune", *GRIDS, "Optuna", "jaxopt, Optax")
+CONTENDERS = ("icg.tune", *GRIDS, "GridSearchCV 100", "Optuna", "jaxopt, Optax")
+STEPS, SECONDS = 20, 40.0  # of Adam on jaxopt's derivatives, at most
 TRIALS = {442 * 10: 16}  # a fifth of the pieces; elsewhere there are more than 500
 DATA = ("diabetes", "quadratic", "cubic", "simulated")
 
@@ -90,6 +92,17 @@ def contender(name: str):
             return alphas[np.argmin(errors)], 100
 
         return run
+    if name.startswith("GridSearchCV"):
+        from sklearn.linear_model import Lasso
+        from sklearn.model_selection import GridSearchCV, KFold
+
+        def run(X, y):
+            top = np.max(np.abs((X - X.mean(0)).T @ (y - y.mean()))) / len(y)
+            grid = {"alpha": top * np.geomspace(1, 1e-3, 100)}
+            search = GridSearchCV(Lasso(max_iter=10_000), grid, cv=KFold(5), scoring="neg_mean_squared_error")
+            return search.fit(X, y).best_params_["alpha"], 100
+
+        return run
     if name == "Optuna":
         import optuna
         from sklearn.linear_model import Lasso
@@ -132,15 +145,15 @@ def contender(name: str):
 
             slope = jax.jit(jax.value_and_grad(judged, has_aux=True))
             theta = jnp.log(0.1 * np.max(np.abs((X - X.mean(0)).T @ (y - y.mean()))) / len(y))
-            adam, inits, seen = optax.adam(0.1), [jnp.zeros(X.shape[1])] * 5, []
-            state = adam.init(theta)
-            for _ in range(50):
+            adam, inits, seen = optax.adam(0.3), [jnp.zeros(X.shape[1])] * 5, []
+            state, begin = adam.init(theta), time.process_time()
+            while len(seen) < STEPS and (not seen or time.process_time() - begin < SECONDS):
                 found = [slope(theta, init, fold) for init, fold in zip(inits, folds, strict=True)]
                 inits = [w for (_, w), _ in found]
                 seen.append((float(np.mean([value for (value, _), _ in found])), float(jnp.exp(theta))))
                 update, state = adam.update(jnp.mean(jnp.stack([g for _, g in found])), state)
                 theta = optax.apply_updates(theta, update)
-            return min(seen)[1], 50
+            return min(seen)[1], len(seen)
 
         return run
     from sklearn.linear_model import LassoCV
@@ -189,6 +202,12 @@ def main() -> int:
     if len(sys.argv) == 4 and sys.argv[1] == "--measure":
         print(json.dumps(measure(sys.argv[2], sys.argv[3])))
         return 0
+    only = CONTENDERS
+    if "--only" in sys.argv:
+        at = sys.argv.index("--only")
+        wanted = sys.argv[at + 1].split(",")
+        only = tuple(name for name in CONTENDERS if any(name.startswith(start) for start in wanted))
+        del sys.argv[at : at + 2]
     others = [name for name in sys.argv[1:] if name in ("net", "net-cubic", "weighted")]
     chosen = [name for name in sys.argv[1:] if name not in others]
     if others:
@@ -209,7 +228,7 @@ def main() -> int:
     for data in chosen:
         X, y = load(data)
         best = None
-        for name in CONTENDERS:
+        for name in only:
             done = subprocess.run(
                 [sys.executable, __file__, "--measure", name, data], capture_output=True, text=True, timeout=1800
             )
