@@ -18,7 +18,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import cvxpy as cp
 import jax
@@ -32,44 +32,57 @@ import implicitcg as icg
 jax.config.update("jax_enable_x64", True)
 
 
-def portfolio(n: int) -> cp.Problem:
+class Model(NamedTuple):
+    """A problem with the values of its parameters set, and what a layer of it returns."""
+
+    problem: cp.Problem
+    parameters: list[cp.Parameter]
+    variables: list[cp.Variable]
+
+
+def given(value: np.ndarray, **attributes: bool) -> cp.Parameter:
+    return cp.Parameter(value.shape, value=value, **attributes)
+
+
+def portfolio(n: int) -> Model:
     random = np.random.default_rng(0)
     k = n // 10
     F = random.standard_normal((n, k)) / np.sqrt(k)
-    d, mu = 0.1 + 0.2 * random.random(n), 0.1 + 0.1 * random.standard_normal(n)
+    d, mu = given(0.1 + 0.2 * random.random(n)), given(0.1 + 0.1 * random.standard_normal(n))
     w = cp.Variable(n)
     risk = cp.norm(cp.hstack([F.T @ w, cp.multiply(d, w)]))
-    return cp.Problem(cp.Maximize(mu @ w), [cp.sum(w) == 1, w >= 0, risk <= 0.12])
+    return Model(cp.Problem(cp.Maximize(mu @ w), [cp.sum(w) == 1, w >= 0, risk <= 0.12]), [mu, d], [w])
 
 
-def nonnegative_least_squares() -> cp.Problem:
+def nonnegative_least_squares() -> Model:
     random = np.random.default_rng(1)
-    A = random.standard_normal((200, 100))
-    b = A @ np.maximum(random.standard_normal(100), 0) + random.standard_normal(200)
+    A = given(random.standard_normal((200, 100)))
+    b = given(A.value @ np.maximum(random.standard_normal(100), 0) + random.standard_normal(200))
     x = cp.Variable(100)
-    return cp.Problem(cp.Minimize(cp.sum_squares(A @ x - b)), [x >= 0])
+    return Model(cp.Problem(cp.Minimize(cp.sum_squares(A @ x - b)), [x >= 0]), [A, b], [x])
 
 
-def logistic() -> cp.Problem:
+def logistic() -> Model:
     random = np.random.default_rng(2)
-    X = random.standard_normal((100, 20))
-    y = np.sign(X @ random.standard_normal(20) + random.standard_normal(100))
+    X = given(random.standard_normal((100, 20)))
+    y = np.sign(X.value @ random.standard_normal(20) + random.standard_normal(100))
     w = cp.Variable(20)
     loss = cp.sum(cp.logistic(-cp.multiply(y, X @ w)))
-    return cp.Problem(cp.Minimize(loss + cp.norm1(w)))
+    return Model(cp.Problem(cp.Minimize(loss + cp.norm1(w))), [X], [w])
 
 
-def semidefinite() -> cp.Problem:
+def semidefinite() -> Model:
     random = np.random.default_rng(3)
     draws = [random.standard_normal((20, 20)) for _ in range(22)]
     constraints = [(M + M.T) / 2 for M in draws[:20]]
-    inside, cost = draws[20] @ draws[20].T / 20, draws[21] @ draws[21].T / 20 + np.eye(20)
+    inside, cost = draws[20] @ draws[20].T / 20, given(draws[21] @ draws[21].T / 20 + np.eye(20), symmetric=True)
+    traces = given(np.array([np.trace(M @ inside) for M in constraints]))
     X = cp.Variable((20, 20), symmetric=True)
-    equal = [cp.trace(M @ X) == np.trace(M @ inside) for M in constraints]
-    return cp.Problem(cp.Minimize(cp.trace(cost @ X)), [*equal, X >> 0])
+    equal = [cp.trace(M @ X) == traces[i] for i, M in enumerate(constraints)]
+    return Model(cp.Problem(cp.Minimize(cp.trace(cost @ X)), [*equal, X >> 0]), [cost, traces], [X])
 
 
-MODELS: dict[str, Callable[[], cp.Problem]] = {
+MODELS: dict[str, Callable[[], Model]] = {
     "portfolio, n = 100": lambda: portfolio(100),
     "portfolio, n = 500": lambda: portfolio(500),
     "nonnegative least squares, 200x100": nonnegative_least_squares,
@@ -134,14 +147,14 @@ def bare(program: Program) -> Callable[[], Any]:
     return lambda: clarabel.DefaultSolver(P, program.q, program.A, program.b, cones, settings).solve()
 
 
-def diffcp_rows(model: Callable[[], cp.Problem], rows: dict[str, Callable[[], Any]]) -> None:
+def diffcp_rows(problem: cp.Problem, rows: dict[str, Callable[[], Any]]) -> None:
     """Diffcp on the same model; it has no quadratic objectives, which cvxpy turns into cones for it."""
     try:
         import diffcp
     except ImportError:
         print("diffcp is not installed: left out", file=sys.stderr)
         return
-    data, _, _ = model().get_problem_data(cp.SCS, solver_opts={"use_quad_obj": False})
+    data, _, _ = problem.get_problem_data(cp.SCS, solver_opts={"use_quad_obj": False})
     dims = data["dims"]
     cone = {"z": dims.zero, "l": dims.nonneg, "q": list(dims.soc), "s": list(dims.psd), "ep": dims.exp}
     A, b, c = sp.csc_matrix(data["A"]), data["b"], data["c"]
@@ -212,10 +225,11 @@ def main() -> int:
     print("diffcp backward | ratio | moreau backward | icg gradient error |")
     print("|---" * 11 + "|")
     for name, model in list(MODELS.items())[: 3 if "--small" in sys.argv else None]:
-        program = Program(model())
+        problem = model().problem
+        program = Program(problem)
         forward, both, error = ours(program)
         rows: dict[str, Callable[[], Any]] = {"Clarabel": bare(program), "forward": forward, "both": both}
-        diffcp_rows(model, rows)
+        diffcp_rows(problem, rows)
         moreau_rows(program, rows)
         found = medians(rows, 11)
         backward = max(found["both"] - found["forward"], 1e-3)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
-import jax
 import numpy as np
 
 from ..base import SolveError, Status, concrete_value
 from ..core import AbstractProblem
 from ..solvers.external import Clarabel
-from ..solvers.external.conic_library import cone_program
+from ..solvers.external.conic_library import cone_program, data_of
 
 if TYPE_CHECKING:
     from .canonical import Canonical
@@ -30,8 +28,7 @@ def detail(
     constraints and variables whose entries are not zero there are those to blame.
     """
     if status == Status.infeasible or status == Status.unbounded:
-        known = jax.tree.map(np.asarray, eqx.filter(problem, eqx.is_array))
-        program = cone_program(eqx.combine(known, problem))
+        program = cone_program(*data_of(problem))
         if program is None:
             return ""
         point = Clarabel().minimise(program, 1e-8)

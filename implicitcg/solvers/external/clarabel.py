@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -48,7 +50,7 @@ class Clarabel(AbstractConicLibrary):
 
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
         """See `AbstractConicLibrary.minimise`."""
-        clarabel = self.load()
+        clarabel, where = importlib.import_module("clarabel"), program.where
         settings = clarabel.DefaultSettings()
         settings.verbose, settings.max_iter = False, self.max_steps
         settings.presolve_enable = False  # it drops rows with large right-hand sides, whatever their multipliers
@@ -58,8 +60,8 @@ class Clarabel(AbstractConicLibrary):
             setattr(settings, name, value)
         n = program.q.shape[0]
         P = scipy.sparse.csc_array((n, n)) if program.P is None else scipy.sparse.triu(program.P, format="csc")
-        cones = [_translated(cone, clarabel) for cone in program.cones]
-        solver = clarabel.DefaultSolver(_plain(P), program.q, _plain(program.A), program.b, cones, settings)
+        cones = _translated(where.kinds, tuple(program.exponents.tolist()))
+        solver = clarabel.DefaultSolver(P, program.q, program.A, program.b, cones, settings)
         found = solver.solve()
         x, s, y = (np.asarray(part) for part in (found.x, found.s, found.z))
         return ConePoint(x, s, y, INTERIOR_POINT_VERDICTS.get(str(found.status), NOT_CONVERGED), found.iterations)
@@ -74,18 +76,19 @@ def described(cone: AbstractCone) -> str:
     return f"`{type(cone).__name__}` cone"
 
 
-def _plain(matrix: Any) -> scipy.sparse.csc_matrix:
-    return scipy.sparse.csc_matrix(matrix)
-
-
-def _translated(cone: Any, clarabel: Any) -> Any:
-    kind, d = type(cone), cone.dimension
-    if kind is Zero:
-        return clarabel.ZeroConeT(d)
-    if kind is Nonnegative or d == 1:
-        return clarabel.NonnegativeConeT(d)
-    if kind is SecondOrder:
-        return clarabel.SecondOrderConeT(d)
-    if kind is PSD:
-        return clarabel.PSDTriangleConeT(cone.order)
-    return clarabel.ExponentialConeT() if kind is Exponential else clarabel.PowerConeT(float(cone.a))
+@lru_cache(maxsize=64)
+def _translated(kinds: tuple[tuple[type, int, int], ...], exponents: tuple[float, ...]) -> list[Any]:
+    clarabel: Any = importlib.import_module("clarabel")
+    cones, left = [], iter(exponents)
+    for kind, dimension, order in kinds:
+        if kind is Zero:
+            cones.append(clarabel.ZeroConeT(dimension))
+        elif kind is Nonnegative or dimension == 1:
+            cones.append(clarabel.NonnegativeConeT(dimension))
+        elif kind is SecondOrder:
+            cones.append(clarabel.SecondOrderConeT(dimension))
+        elif kind is PSD:
+            cones.append(clarabel.PSDTriangleConeT(order))
+        else:
+            cones.append(clarabel.ExponentialConeT() if kind is Exponential else clarabel.PowerConeT(next(left)))
+    return cones

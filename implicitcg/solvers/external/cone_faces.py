@@ -17,6 +17,7 @@ import scipy.sparse
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
 from .surfaces import exponential_surface, power_surface
 
+EPS = float(np.finfo(np.float64).eps)
 ROUNDING = 1e-13  # an eigenvalue this close to 0 or 1 is 0 or 1
 KINK = 1e-11  # how close, relative to the largest entry of `v`, is on the kink
 RANK = 1e-11  # an eigenvalue of a matrix this small beside the largest is zero: a rank is not known better
@@ -24,9 +25,10 @@ RANK = 1e-11  # an eigenvalue of a matrix this small beside the largest is zero:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the rows of each kind of cone are."""
+    """Where the rows of each kind of cone are; `kinds` are the cones in order, as (class, dimension, order)."""
 
     size: int
+    kinds: tuple[tuple[type, int, int], ...]
     zero: np.ndarray
     orthant: np.ndarray
     rounds: tuple[tuple[int, int], ...]
@@ -103,6 +105,7 @@ def _layout(kinds: tuple[tuple[type, int, int], ...]) -> Layout:
 
     return Layout(
         start,
+        tuple(kinds),
         joined(Zero),
         joined(Nonnegative),
         tuple(rounds),
@@ -128,7 +131,7 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
     rounds, turned, shared, weights = [], [], [], []
     for start, stop in where.rounds:
         block = v[start:stop]
-        t, r = block[0], float(np.linalg.norm(block[1:]))
+        t, r = float(block[0]), float(np.sqrt(block[1:] @ block[1:]))
         if r <= t and not _touching(t - r, r + abs(t)):
             slack[start:stop] = block
         elif r <= -t or _touching(t + r, r + abs(t)):
@@ -198,13 +201,8 @@ def snapped(where: Layout, v: np.ndarray) -> np.ndarray:
     return v
 
 
-def exponents_of(cones: tuple[AbstractCone, ...]) -> np.ndarray:
-    """The exponents of the power cones, in order."""
-    return np.array([float(np.asarray(cone.a)) for cone in cones if isinstance(cone, Power)])
-
-
 def _touching(gap: float, size: float) -> bool:
-    return abs(gap) <= 8 * np.finfo(np.float64).eps * size
+    return abs(gap) <= 8 * EPS * size
 
 
 def _surfaces(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray | None) -> list[Any]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
 from jax import Array
 from jaxtyping import Bool, Float
 
 from ...core import AbstractInverse
 from ...linear import AbstractMatrix
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
-from .cone_faces import exponents_of, face, layout
-from .conic_library import factors, symmetric_part
+from .cone_faces import Layout, face, layout
+from .conic_library import exponents_in, factors, symmetric_part
 from .face_system import System
 from .lanes import lanes_on_host
 from .recent_factors import RECENT
@@ -39,17 +37,19 @@ class ConicInverse(AbstractInverse):
 
     def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
         """See `AbstractInverse.solve`."""
-        arrays, rest = eqx.partition(self, eqx.is_array)
+        P, A, exponents, where = self.P, self.A, exponents_in(self.cone), layout(factors(self.cone))
         shapes = (jax.ShapeDtypeStruct(rhs.shape, rhs.dtype), jax.ShapeDtypeStruct((), jnp.bool_))
 
-        def solve(arrays: Any, rhs: np.ndarray) -> tuple[np.ndarray, bool]:
+        def solve(
+            P: Any, A: Any, exponents: Any, v: np.ndarray, slack: np.ndarray, rhs: np.ndarray
+        ) -> tuple[np.ndarray, bool]:
             rhs = np.asarray(rhs, np.float64)
             if not rhs.any():
                 return rhs, True
-            system = _factorised(eqx.combine(arrays, rest))
+            system = _factorised(P, A, where, np.array(exponents, np.float64), v, slack)
             if system is None or not system.healthy or not np.isfinite(rhs).all():
                 return np.zeros_like(rhs), False
-            A: Any = system.A
+            A = system.A
             n = A.shape[1]
             r, t = rhs[:n], rhs[n:]
             if transposed:
@@ -58,7 +58,7 @@ class ConicInverse(AbstractInverse):
             dx, dy = system.solve(r, t)
             return np.concatenate([dx, t - A @ dx - dy]), system.consistent(dx, t)
 
-        return lanes_on_host(solve, shapes, arrays, rhs)
+        return lanes_on_host(solve, shapes, P, A, exponents, self.v, self.slack, rhs)
 
 
 def known(cone: AbstractCone) -> bool:
@@ -66,10 +66,11 @@ def known(cone: AbstractCone) -> bool:
     return all(type(part) in KNOWN for part in factors(cone))
 
 
-def _factorised(inverse: Any) -> System | None:
-    P: scipy.sparse.csc_array | None = None if inverse.P is None else symmetric_part(inverse.P.on_host())
-    A, cones = inverse.A.on_host(), factors(inverse.cone)
-    v, slack = np.asarray(inverse.v, np.float64), np.asarray(inverse.slack, np.float64)
+def _factorised(
+    P: Any, A: Any, where: Layout, exponents: np.ndarray, v: np.ndarray, slack: np.ndarray
+) -> System | None:
+    P = None if P is None else symmetric_part(type(P).on_host(P))
+    A, v, slack = type(A).on_host(A), np.asarray(v, np.float64), np.asarray(slack, np.float64)
     if not (np.isfinite(v).all() and np.isfinite(A.data).all() and (P is None or np.isfinite(P.data).all())):
         return None
-    return RECENT.system(P, A, face(layout(cones), exponents_of(cones), v, slack))
+    return RECENT.system(P, A, face(where, exponents, v, slack))

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
+from jax import Array
 
 from ...base import Status
 from ...core import AbstractSolver, Found
-from ...penalties.cones import AbstractCone, Product
-from .cone_faces import exponents_of, layout, snapped
+from ...penalties.cones import AbstractCone, Power, Product
+from .cone_faces import Layout, layout, snapped
 from .independent_rows import on_independent_rows
 from .lanes import lanes_on_host
 from .polish import Polished, polish
@@ -36,16 +36,18 @@ INTERIOR_POINT_VERDICTS = {  # in the words that Clarabel and Moreau share
 
 @dataclass(frozen=True)
 class ConeProgram:
-    """`min 1/2 x^T P x + q^T x`, `A x + s = b`, `s` in the product of `cones`, in float64 on the host.
+    """`min 1/2 x^T P x + q^T x`, `A x + s = b`, `s` in a product of cones, in float64 on the host.
 
-    `P` is symmetric with both triangles, and `None` for a linear objective.
+    `P` is symmetric with both triangles, and `None` for a linear objective. `where` tells the cones, `exponents` are
+    those of the power cones among them, in order.
     """
 
     P: scipy.sparse.csc_array | None
     q: np.ndarray
     A: scipy.sparse.csc_array
     b: np.ndarray
-    cones: tuple[AbstractCone, ...]
+    where: Layout
+    exponents: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -92,18 +94,19 @@ class AbstractConicLibrary(AbstractSolver):
             if reason is not None:
                 raise TypeError(f"{type(self).__name__} cannot solve this problem: {reason}.")
         self.load()
-        arrays, rest = eqx.partition(problem, eqx.is_array)
+        arrays, where = data_of(problem)
+        solver, kind = self, type(self)  # a bound method of a module is a new module at every access
         n, m, dtype = problem.q.shape[0], problem.b.shape[0], problem.q.dtype
         number = jax.ShapeDtypeStruct((), jnp.int32)
         shapes = (jax.ShapeDtypeStruct((n,), dtype), jax.ShapeDtypeStruct((m,), dtype), number, number)
 
-        def minimise(arrays: Any) -> tuple[Any, ...]:
-            program = cone_program(eqx.combine(arrays, rest))
+        def minimise(*arrays: Any) -> tuple[Any, ...]:
+            program = cone_program(arrays, where)
             if program is None:
                 return np.full(n, np.nan), np.full(m, np.nan), NOT_CONVERGED, 0
-            return self._polished(program)
+            return kind._polished(solver, program)
 
-        x, v, verdict, iterations = lanes_on_host(minimise, shapes, arrays)
+        x, v, verdict, iterations = lanes_on_host(minimise, shapes, *arrays)
         status = Status.converged
         for code, other in enumerate(VERDICTS):
             status = Status.where(verdict == code, other, status)
@@ -112,15 +115,15 @@ class AbstractConicLibrary(AbstractSolver):
     def _polished(self, program: ConeProgram) -> tuple[np.ndarray, np.ndarray, int, int]:
         """`(x, v)` to rounding where Newton's method takes the library's point there; verdict and iterations."""
         tolerances = self.handover if self.tolerance is None else (self.tolerance,)
-        where, exponents = layout(program.cones), exponents_of(program.cones)
+        kind, where, newton_steps = type(self), program.where, self.newton_steps
         tolerance, iterations, relative, found = 0.0, 0, np.inf, Polished(np.empty(0), np.empty(0), np.inf, True, False)
         for tolerance in tolerances:
-            point = self.minimise(program, tolerance)
+            point = kind.minimise(self, program, tolerance)
             iterations += point.iterations
             x, v = point.x, point.s - point.y
             if point.verdict != CONVERGED:
                 return x, v, point.verdict, iterations
-            found = polish(program, where, exponents, x, point.s, point.y, self.newton_steps)
+            found = polish(program, x, point.s, point.y, newton_steps)
             size = np.linalg.norm(program.q) + np.linalg.norm(program.b) + np.linalg.norm(found.x)
             relative = found.residual / (1 + size + np.linalg.norm(found.v))
             if relative <= 1e-10:
@@ -153,14 +156,25 @@ def factors(cone: AbstractCone) -> tuple[AbstractCone, ...]:
     return (cone,) if cone.dimension else ()
 
 
-def cone_program(problem: Any) -> ConeProgram | None:
-    """The data of a problem with NumPy leaves, or `None` where they are not finite."""
-    P = None if problem.P is None else symmetric_part(problem.P.on_host())
-    A, q, b = problem.A.on_host(), np.asarray(problem.q, np.float64), np.asarray(problem.b, np.float64)
+def data_of(problem: Any) -> tuple[tuple[Any, ...], Layout]:
+    """The arrays of a cone program, `P`, `q`, `A`, `b` and exponents, and what is known before they are."""
+    return (problem.P, problem.q, problem.A, problem.b, exponents_in(problem.cone)), layout(factors(problem.cone))
+
+
+def exponents_in(cone: AbstractCone) -> tuple[Array, ...]:
+    """The exponents of the power cones of a product, in order."""
+    return tuple(jnp.asarray(part.a) for part in factors(cone) if isinstance(part, Power))
+
+
+def cone_program(arrays: tuple[Any, ...], where: Layout) -> ConeProgram | None:
+    """The program of `data_of` with NumPy leaves, or `None` where they are not finite."""
+    P, q, A, b, exponents = arrays
+    P = None if P is None else symmetric_part(type(P).on_host(P))
+    A, q, b = type(A).on_host(A), np.asarray(q, np.float64), np.asarray(b, np.float64)
     parts = [q, b, A.data] + ([] if P is None else [P.data])
     if not all(np.isfinite(part).all() for part in parts):
         return None
-    return ConeProgram(P, q, A, b, factors(problem.cone))
+    return ConeProgram(P, q, A, b, where, np.array(exponents, np.float64))
 
 
 def symmetric_part(P: scipy.sparse.csc_array) -> scipy.sparse.csc_array:

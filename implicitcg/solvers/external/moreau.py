@@ -10,7 +10,6 @@ import scipy.sparse
 
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
 from .clarabel import described
-from .cone_faces import exponents_of, layout
 from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary, ConePoint, ConeProgram
 from .scs import by_kind
 
@@ -44,14 +43,14 @@ class Moreau(AbstractConicLibrary):
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
         """See `AbstractConicLibrary.minimise`."""
         moreau: Any = self.load()
-        where, n = layout(program.cones), len(program.q)
+        where, n = program.where, len(program.q)
         order = moreau_order(where)
         cones = moreau.Cones(
             num_zero_cones=len(where.zero),
             num_nonneg_cones=len(where.orthant),
             so_cone_dims=[stop - start for start, stop in where.rounds],
             num_exp_cones=len(where.exponential),
-            power_alphas=list(exponents_of(program.cones)),
+            power_alphas=list(program.exponents),
             psd_dims=[order for _, _, order in where.matrices],
         )
         inner = moreau.IPMSettings(tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .condensed_system import filled
-from .cone_faces import Face, Layout, face
+from .cone_faces import Face, face
 from .recent_factors import RECENT
 
 CHORDS = 4
@@ -24,21 +24,20 @@ class Polished(NamedTuple):
     dependent: bool
 
 
-def polish(
-    program: Any, where: Layout, exponents: np.ndarray, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int
-) -> Polished:
+def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int) -> Polished:
     """The point after at most `steps` semismooth Newton steps from `(x, s - y)`, taken only if the residual falls.
 
     The residual is the norm of `(P x + q + A^T (s - v), A x + s - b)` with `s` the projection of `v`.
     """
     P, A, q, b = program.P, filled(program.A), program.q, program.b
+    where, exponents = program.where, program.exponents
     AT = A.T
 
     def residual(x: np.ndarray, v: np.ndarray, near: np.ndarray) -> tuple[Face, np.ndarray, np.ndarray, float, float]:
         here = face(where, exponents, v, near)
         Px, Ax, pull = 0 if P is None else P @ x, A @ x, AT @ (here.slack - v)
         r, t = Px + q + pull, Ax + here.slack - b
-        scale = sum(np.linalg.norm(part) for part in (Px, q, pull, Ax, here.slack, b))
+        scale = sum(float(np.sqrt(np.vdot(part, part))) for part in (Px, q, pull, Ax, here.slack, b))
         return here, r, t, float(np.sqrt(r @ r + t @ t)), EPS * float(scale)
 
     v = s - y

@@ -10,7 +10,7 @@ import scipy.sparse
 
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
 from .clarabel import described
-from .cone_faces import Layout, exponents_of, layout
+from .cone_faces import Layout
 from .conic_library import (
     CONVERGED,
     INFEASIBLE,
@@ -54,7 +54,7 @@ class SCS(AbstractConicLibrary):
 
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
         """See `AbstractConicLibrary.minimise`."""
-        scs, where = self.load(), layout(program.cones)
+        scs, where = self.load(), program.where
         order = by_kind(where, lower=True)
         data = {"A": scipy.sparse.csc_matrix(program.A[order]), "b": program.b[order], "c": program.q}
         if program.P is not None:
@@ -65,7 +65,7 @@ class SCS(AbstractConicLibrary):
             "q": [stop - start for start, stop in where.rounds],
             "s": [order for _, _, order in where.matrices],
             "ep": len(where.exponential),
-            "p": list(exponents_of(program.cones)),
+            "p": list(program.exponents),
         }
         cone = {kind: size for kind, size in cone.items() if size}
         settings = {"eps_abs": tolerance, "eps_rel": tolerance, "max_iters": self.max_steps, "verbose": False}
