@@ -26,7 +26,7 @@ def sparse(X: Any) -> AbstractDesign:
 
     Returns:
         A pytree that every model of the LASSO family takes for `X`. Its memory is that of the entries and an index of
-        32 bits each, and padding of a few percent (up to two thirds where counts differ as those of words).
+        32 bits each, and padding: a few percent, and up to two fifths where columns have a few entries only.
 
     Raises:
         TypeError: not sparse, complex, or a BCOO matrix with batch or dense dimensions.

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 import implicitcg as icg
 from implicitcg.linear import design
-from implicitcg.linear.sparse_layout import layout
+from implicitcg.linear.sparse_layout import layout, most_strips
 
 N, P = 60, 14
 rng = np.random.default_rng(0)
@@ -102,16 +102,19 @@ def test_a_gram_block_of_a_very_sparse_matrix_is_paired_from_its_entries():
 
 
 def test_the_layout_pads_little_and_a_matrix_survives_it():
-    for seed, density in ((0, 0.02), (1, 0.3)):
+    for seed, density, padded in ((0, 0.02, 1.4), (1, 0.3, 1.15)):  # four entries a column, and sixty
         X = scipy.sparse.random(200, 500, density, format="csc", random_state=seed)
         made = icg.designs.sparse(X)
         assert abs(made.to_host() - X).max() == 0
-        assert made.data.size < 1.1 * X.nnz
-    # counts as in a text, the worst case for few slices: most words are rare, a few are everywhere
+        assert made.data.size < padded * X.nnz
+    # counts as in a text, the worst case: most words are rare, a few are everywhere
     counts = np.minimum(2000 / np.arange(1, 5001), 1999).astype(int)
     plan = layout(np.concatenate([np.arange(c) for c in counts]), np.repeat(np.arange(5000), counts), (2000, 5000))
-    assert len(plan.slices) <= 8 and sum(m for m, _ in plan.slices) == 5000
-    assert plan.size < 1.7 * counts.sum()
+    assert plan.strips.sum() == len(plan.owner) and plan.rows.size < 1.3 * counts.sum()
+    # the longest columns have no more strips than the bound says, and exactly as many for powers of two
+    longest = np.cumsum(np.sort(plan.strips)[::-1])
+    bounds = [most_strips(plan.largest, c) for c in range(1, 5001)]
+    assert (bounds >= longest).all() and all(bounds[2**i - 1] == longest[2**i - 1] for i in range(13))
 
 
 MODELS = {

@@ -217,8 +217,8 @@ def _solve_with_factor(linearisation: Linearisation, rhs: Any, throw: bool, othe
         pinned = jnp.where(mask, 0, b)
         # a symmetric `B` that is the identity off the face couples nothing
         coupled = jnp.where(mask, b if linearisation.symmetric else b - matvec(pinned), 0)
-        applies = linearisation.factor_applies
-        x = reuse(coupled) if applies is None else lax.cond(applies, reuse, fresh, coupled)
+        applies = factor.kept if linearisation.factor_applies is None else linearisation.factor_applies & factor.kept
+        x = lax.cond(applies, reuse, fresh, coupled)
         return jnp.where(healthy, x + pinned, jnp.nan)
 
     def solve(matvec: Any, b: Array) -> Array:

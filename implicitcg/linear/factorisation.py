@@ -18,6 +18,8 @@ from jax import Array, lax
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Bool, Float, Int
 
+KEPT = 1300  # factors up to this order are stored for the derivative; larger ones are made again where it is asked
+
 
 class FaceFactor(eqx.Module):
     """`cholesky` of `K[index, index]` with the coordinates ordered inner, rim, padding (`c` = capacity)."""
@@ -39,19 +41,23 @@ class FaceFactor(eqx.Module):
 
 
 class BucketedFactor(eqx.Module):
-    """One `FaceFactor` out of several static capacities: only `factors[bucket]` is filled."""
+    """One `FaceFactor` out of several static capacities: only `factors[bucket]` is filled.
+
+    A factor of a capacity above `KEPT` is not stored, since the room for it costs time even where it stays empty.
+    """
 
     bucket: Int[Array, ""]
     factors: tuple[FaceFactor, ...]
     fits: Bool[Array, ""]
+    healthy: Bool[Array, ""]
 
     @property
-    def healthy(self) -> Bool[Array, ""]:
-        """Whether the factored block is positive definite to working precision, and complete."""
-        return self.fits & jnp.stack([factor.healthy for factor in self.factors])[self.bucket]
+    def kept(self) -> Bool[Array, ""]:
+        """Whether the factor is here; else it has to be made again."""
+        return self.bucket < len(self.factors)
 
     def solve(self, rhs: Float[Array, " p"]) -> Float[Array, " p"]:
-        """As `FaceFactor.solve`, with the filled factor."""
+        """As `FaceFactor.solve`, with the filled factor, if it is `kept`."""
         if len(self.factors) == 1:
             return self.factors[0].solve(rhs)
         return lax.switch(self.bucket, [(lambda b, f=factor: f.solve(b)) for factor in self.factors], rhs)
@@ -96,10 +102,10 @@ def bucketed_factorise(
     inner: Bool[Array, " p"],
     rim: Bool[Array, " p"],
     capacities: Sequence[int],
-    dtype: jnp.dtype,
+    right: Float[Array, " p"],
     rank: int,
-) -> BucketedFactor:
-    """`factorise` at the smallest of the static `capacities` that holds `inner + rim`; only that one is computed.
+) -> tuple[BucketedFactor, Float[Array, " p"]]:
+    """`factorise` at the smallest of the static `capacities` that holds `inner + rim`, and the solution for `right`.
 
     More than `rank` coordinates are dependent: what is too large for a capacity of `rank` does not lack room.
     """
@@ -108,20 +114,32 @@ def bucketed_factorise(
     bucket = jnp.minimum((limits < needed).sum(), len(capacities) - 1)
     room = needed <= limits[-1]
     fits = jnp.ones_like(room) if max(capacities) >= rank else room
+    dtype = right.dtype
+    kept = [c for c in capacities if c <= KEPT]
+    if len(capacities) == 1:
+        factor = factorise(block, inner, rim, capacities[0])
+        return BucketedFactor(bucket, (factor,), fits, fits & factor.healthy), factor.solve(right)
 
     def empty(capacity: int) -> FaceFactor:
         zero = jnp.zeros((), inner.sum().dtype)
         index = jnp.zeros(capacity, jnp.int32)
         return FaceFactor(index, jnp.zeros((capacity, capacity), dtype), zero, zero, jnp.asarray(False))
 
-    if len(capacities) == 1:
-        return BucketedFactor(bucket, (factorise(block, inner, rim, capacities[0]),), fits)
+    def passing(capacity: int) -> tuple[Bool[Array, ""], Float[Array, " p"]]:
+        factor = factorise(block, inner, rim, capacity)
+        return factor.healthy, factor.solve(right)
+
     factors = tuple(
         lax.cond(
             (bucket == i) & room,  # what does not fit is not begun
             lambda c=capacity: factorise(block, inner, rim, c),
             lambda c=capacity: empty(c),
         )
-        for i, capacity in enumerate(capacities)
+        for i, capacity in enumerate(kept)
     )
-    return BucketedFactor(bucket, factors, fits)
+    stored = [(lambda f=factor: (f.healthy, f.solve(right))) for factor in factors]
+    passed = [(lambda c=capacity: passing(c)) for capacity in capacities[len(kept) :]]
+    nothing = [lambda: (jnp.zeros_like(room), jnp.full_like(right, jnp.nan))]
+    which = jnp.where(room, bucket, len(capacities))
+    healthy, solution = lax.switch(which, stored + passed + nothing)
+    return BucketedFactor(bucket, factors, fits, fits & healthy), solution

@@ -1,54 +1,55 @@
-"""A sparse design matrix whose pattern is known on the host: products without scatter, Gram blocks without filling."""
+"""A sparse design matrix whose pattern is known on the host: products by long sums, Gram blocks without filling."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float, Int
 
-from ..base import fori_loop
+from ..base import fori_loop, vary_together
 from .abstract_design import AbstractDesign, weighted_columns
-from .sparse_layout import layout
+from .sparse_layout import layout, most_strips
 
 # A Gram block costs at most one scattered addition per entry and column, against n multiplications: measured on two
 # cores, an addition takes the time of 40 multiplications of a matrix product.
 FILL = 1 / 40
-ENTRIES = 1024  # entries of a cross block at a time: some hundred microseconds of work, out of cache nowhere
+STRIPS = 256  # strips of a cross block at a time: out of cache nowhere
+HERE = {"mode": "promise_in_bounds", "wrap_negative_indices": False}  # indices that are known to be right
 
 
 class SparseDesign(AbstractDesign):
-    """`X` by columns, padded as `sparse_layout` says; `data` are the entries and the only differentiable leaf.
+    """`X` by columns cut into strips, as `sparse_layout` says; `data` are the entries, the only differentiable leaf.
 
     `rows` is `n` in the padding. Products see one more row there, which is zero, so what `data` holds in the padding
     has no effect, and its derivative is zero.
     """
 
     dimensions: tuple[int, int] = eqx.field(static=True)
-    data: Float[Array, " t"]
-    rows: Int[Array, " t"]
-    order: Int[Array, " p"]
-    slot: Int[Array, " p"]
+    data: Float[Array, "h s"]
+    rows: Int[Array, "h s"]
+    owner: Int[Array, " s"]
     start: Int[Array, " p"]
-    count: Int[Array, " p"]
-    slices: tuple[tuple[int, int], ...] = eqx.field(static=True)
+    strips: Int[Array, " p"]
+    largest: tuple[tuple[int, int], ...] = eqx.field(static=True)
 
     @classmethod
     def of(cls, data: Any, row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> SparseDesign:
         """From entries in any order; repeated ones add up. `data` may be traced, the indices may not."""
         plan = layout(row, column, shape)
+        size = plan.rows.size
         if isinstance(data, np.ndarray):
-            stored = np.bincount(plan.place, data, minlength=plan.size + 1)[: plan.size].astype(data.dtype)
+            stored = np.bincount(plan.place, data, minlength=size + 1)[:size].astype(data.dtype)
         else:
-            stored = jnp.zeros(plan.size, data.dtype).at[plan.place].add(data, mode="drop")
-        parts = (stored, plan.rows, plan.order, plan.slot, plan.start, plan.filled)
-        stored, rows, order, slot, start, count = map(jnp.asarray, parts)
-        return cls(shape, stored, rows, order, slot, start, count, plan.slices)
+            stored = jnp.zeros(size, data.dtype).at[plan.place].add(data, mode="drop")
+        stored = stored.reshape(plan.rows.shape)
+        return cls(shape, *map(jnp.asarray, (stored, plan.rows, plan.owner, plan.start, plan.strips)), plan.largest)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -62,26 +63,33 @@ class SparseDesign(AbstractDesign):
 
     def product(self, w: Float[Array, " p"]) -> Float[Array, " n"]:
         """`X w`, by scattered addition: the one product that needs it."""
-        return self._scattered(self.data * self._spread(w[self.order]))
+        spread, total = w.at[self.owner].get(**HERE), jnp.zeros(self.shape[0] + 1, w.dtype)
+        data, spread, total = vary_together((self.data, spread, total))
+
+        def add(total: Array, row: tuple[Array, Array]) -> tuple[Array, None]:
+            return total.at[row[1]].add(row[0] * spread, **HERE), None
+
+        return lax.scan(add, total, (data, self.rows))[0][: self.shape[0]]
 
     def combination(self, index: Int[Array, " c"], v: Float[Array, " c"]) -> Float[Array, " n"]:
         """`X_I v` for different columns, by scattered addition of their entries only."""
         row, owner, value = self._entries(jnp.minimum(index, self.shape[1] - 1), index < self.shape[1])
-        return jnp.zeros(self.shape[0], self.dtype).at[row].add(value * v[owner], mode="drop")
+        return jnp.zeros(self.shape[0] + 1, self.dtype).at[row].add(value * v[owner], **HERE)[: self.shape[0]]
 
     def adjoint_product(self, r: Float[Array, " n"]) -> Float[Array, " p"]:
-        """`X^T r`, by sums over the slices."""
-        return self._column_sums(self.data, r)
+        """`X^T r`, by sums over the strips."""
+        return self._column_sums(r)
 
     def column_squares(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
         """`sum_i s_i X_ij^2`."""
-        return self._column_sums(jnp.square(self.data), weights)
+        return self._column_sums(weights, jnp.square)
 
     def column_variances(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
         """`sum s_i (X_ij - m_j)^2` over the entries, and `m_j^2` times the weight of the zeros: nothing cancels."""
         mean = self.adjoint_product(weights)
-        around = self._column_sums(jnp.square(self.data - self._spread(mean[self.order])), weights)
-        zeros = jnp.maximum(1 - self._column_sums(jnp.ones_like(self.data), weights), 0)
+        own = mean.at[self.owner].get(**HERE)
+        around = self._column_sums(weights, lambda data: jnp.square(data - own))
+        zeros = jnp.maximum(1 - self._column_sums(weights, jnp.ones_like), 0)
         return around + zeros * jnp.square(mean)
 
     def columns(self, index: Int[Array, " c"]) -> Float[Array, "n c"]:
@@ -127,28 +135,38 @@ class SparseDesign(AbstractDesign):
         self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"], centred: bool
     ) -> Float[Array, "c k"]:
         """`X_I^T D X_J` with `X_J` dense: for every entry of `X_I` one multiple of a row of `D X_J` is added."""
-        k = other.shape[0]
+        n, k = self.shape[0], other.shape[0]
         place, distinct = self._distinct(index)
-        rows = weighted_columns(self.columns(other), weights, centred)
-        rows = jnp.concatenate([rows, jnp.zeros((1, k), rows.dtype)])
-        row, owner, value = self._entries(index, distinct)
-        spare = -row.shape[0] % ENTRIES
-        row = jnp.pad(row, (0, spare), constant_values=self.shape[0]).reshape(-1, ENTRIES)
-        owner, value = (jnp.pad(a, (0, spare)).reshape(-1, ENTRIES) for a in (owner, value))
-        total = jnp.sum(jnp.where(distinct, self.count[index], 0))
+        place_of_other, distinct_others = self._distinct(other)
+        row, owner, value = self._entries(other, distinct_others)
+        dense = jnp.zeros((n, k), self.dtype).at[row, owner].add(value, mode="drop")
+        dense = weighted_columns(dense, weights, centred)
+        strip, owner, total = self._strips(index, distinct)
+        strip, owner = (jnp.pad(a, (0, -len(a) % STRIPS)) for a in (strip, owner))
+        number = jnp.arange(STRIPS, dtype=jnp.int32)
 
         def add(i: Any, block: Array) -> Array:
-            return block.at[owner[i]].add(value[i][:, None] * rows[row[i]], mode="promise_in_bounds")
+            at = i * STRIPS
+            some, column = (lax.dynamic_slice(a, (at,), (STRIPS,)) for a in (strip, owner))
+            row = jnp.where(at + number < total, self.rows[:, some], n)
+            value = jnp.where(row < n, self.data[:, some], 0)
 
-        return fori_loop(0, -(-total // ENTRIES), add, jnp.zeros((index.shape[0], k), self.dtype))[place]
+            def entry(e: Any, sums: Array) -> Array:
+                return sums + value[e][:, None] * dense.at[jnp.minimum(row[e], n - 1)].get(**HERE)
+
+            sums = fori_loop(0, len(row), entry, jnp.zeros((STRIPS, k), self.dtype))
+            return block.at[column].add(sums, **HERE)
+
+        return fori_loop(0, -(-total // STRIPS), add, jnp.zeros((index.shape[0], k), self.dtype))[place][
+            :, place_of_other
+        ]
 
     def take_rows(self, index: Int[Array, " m"]) -> SparseDesign:
         """The same pattern with other row numbers: rows left out become padding."""
         n, m = self.shape[0], index.shape[0]
         to = jnp.full(n + 1, m, jnp.int32).at[index].set(jnp.arange(m, dtype=jnp.int32))
-        rows = to[self.rows]
-        slices = (self.order, self.slot, self.start, self.count, self.slices)
-        return SparseDesign((m, self.shape[1]), self.data, rows, *slices)
+        shape = (m, self.shape[1])
+        return SparseDesign(shape, self.data, to[self.rows], self.owner, self.start, self.strips, self.largest)
 
     def astype(self, dtype: Any) -> Self:
         """The same pattern in another dtype."""
@@ -160,46 +178,26 @@ class SparseDesign(AbstractDesign):
 
     def to_host(self) -> Any:
         """A SciPy CSC matrix."""
-        data, rows, order = np.asarray(self.data), np.asarray(self.rows), np.asarray(self.order)
-        column = np.repeat(order, np.repeat([w for _, w in self.slices], [m for m, _ in self.slices]))
+        data, rows, owner = np.asarray(self.data), np.asarray(self.rows), np.asarray(self.owner)
         kept = rows < self.shape[0]
+        column = np.broadcast_to(owner, rows.shape)
         return scipy.sparse.csc_matrix((data[kept], (rows[kept], column[kept])), shape=self.shape)
 
-    def _cut(self, flat: Array) -> Iterator[Array]:
-        begin = 0
-        for many, width in self.slices:
-            yield flat[begin : begin + many * width].reshape(many, width)
-            begin += many * width
-
-    def _column_sums(self, data: Array, r: Array) -> Array:
+    def _column_sums(self, r: Array, entry: Callable[[Array], Array] = lambda data: data) -> Array:
+        """`sum_i r_i entry(X_ij)`, a row of the table after the other, so that nothing of its size is stored."""
         extended = jnp.append(r, jnp.zeros((), r.dtype))
-        parts = zip(self._cut(data), self._cut(self.rows), strict=True)
-        # a product with ones: unlike a sum along rows it need not add one number after the other
-        sums = [
-            (part * extended.at[rows].get(mode="promise_in_bounds")) @ jnp.ones(rows.shape[1], r.dtype)
-            for part, rows in parts
-        ]
-        return jnp.concatenate(sums)[self.slot]
+        sums = jnp.zeros(self.data.shape[1], self.dtype)
+        data, extended, sums = vary_together((self.data, extended, sums))
 
-    def _spread(self, values: Array) -> Array:
-        """One value a stored column, repeated over its positions."""
-        begin, parts = 0, []
-        for many, width in self.slices:
-            parts.append(jnp.broadcast_to(values[begin : begin + many, None], (many, width)).ravel())
-            begin += many
-        return jnp.concatenate(parts)
+        def add(sums: Array, row: tuple[Array, Array]) -> tuple[Array, None]:
+            return sums + entry(row[0]) * extended.at[row[1]].get(**HERE), None
 
-    def _scattered(self, terms: Array) -> Array:
-        n = self.shape[0]
-        return jnp.zeros(n + 1, terms.dtype).at[self.rows].add(terms, mode="promise_in_bounds")[:n]
+        sums = lax.scan(add, sums, (data, self.rows))[0]
+        return jnp.zeros(self.shape[1], sums.dtype).at[self.owner].add(sums, indices_are_sorted=True, **HERE)
 
     def _capacity(self, c: int) -> int:
-        """How many entries `c` different columns have at the most."""
-        total = 0
-        for many, width in self.slices:
-            total += min(many, c) * width
-            c -= min(many, c)
-        return total
+        """How many positions `c` different columns have at the most."""
+        return most_strips(self.largest, c) * self.data.shape[0]
 
     def _distinct(self, index: Array) -> tuple[Array, Array]:
         """For each place of `index` the place that stands for its column, and which places do."""
@@ -207,19 +205,38 @@ class SparseDesign(AbstractDesign):
         place = jnp.zeros(self.shape[1], jnp.int32).at[index].max(position)[index]
         return place, place == position
 
+    def _strips(self, index: Array, wanted: Array) -> tuple[Array, Array, Array]:
+        """The strips of the columns `index` that are `wanted`, one column after the other, their places, their number.
+
+        Behind the last one both are of no meaning.
+        """
+        count = jnp.where(wanted, self.strips[index], 0)
+        ends = _prefix_sums(count)
+        number = jnp.arange(most_strips(self.largest, len(index)), dtype=jnp.int32)
+        # as many columns have ended before a strip as its own place says: a search or `jnp.repeat` compile for longer
+        ended = jnp.zeros(len(number) + 1, jnp.float32).at[ends].add(1, mode="drop")[:-1]
+        owner = jnp.minimum(_prefix_sums(ended).astype(jnp.int32), len(index) - 1)
+        strip = jnp.where(number < ends[-1], (self.start[index] - ends + count)[owner] + number, 0)
+        return strip, owner, ends[-1]
+
     def _entries(self, index: Array, wanted: Array) -> tuple[Array, Array, Array]:
         """The entries of the columns `index` that are `wanted`, one column after the other: `(row, place, value)`.
 
-        Behind the last one `row` is `n` and the value 0.
+        In the padding and behind the last one `row` is `n` and the value 0.
         """
-        n, c = self.shape[0], index.shape[0]
-        count = jnp.where(wanted, self.count[index], 0)
-        ends = jnp.cumsum(count)
-        capacity = self._capacity(c)
-        number = jnp.arange(capacity, dtype=jnp.int32)
-        # a search is as fast as `jnp.repeat` here, whose running sum takes half a second to compile
-        owner = jnp.minimum(jnp.searchsorted(ends, number, side="right"), c - 1).astype(jnp.int32)
-        inside = number < ends[-1]
-        position = jnp.where(inside, (self.start[index] - ends + count)[owner] + number, 0)
-        row = jnp.where(inside, self.rows[position], n)
-        return row, owner, jnp.where(row < n, self.data[position], 0)
+        n, height = self.shape[0], self.data.shape[0]
+        strip, owner, total = self._strips(index, wanted)
+        inside = jnp.arange(len(strip), dtype=jnp.int32) < total
+        row = jnp.where(inside[:, None], self.rows[:, strip].T, n).ravel()
+        owner = jnp.broadcast_to(owner[:, None], (len(owner), height)).ravel()
+        return row, owner, jnp.where(row < n, self.data[:, strip].T.ravel(), 0)
+
+
+def _prefix_sums(terms: Array) -> Array:
+    """`jnp.cumsum` by two small products with triangles of ones: a tenth of the kernels to compile."""
+    c = len(terms)
+    width = math.isqrt(c - 1) + 1
+    table = jnp.pad(terms, (0, width * width - c)).reshape(width, width)
+    ones = jnp.triu(jnp.ones((width, width), terms.dtype))
+    within = table @ ones
+    return (within + (within[:, -1] @ jnp.triu(ones, 1))[:, None]).ravel()[:c]

@@ -73,8 +73,9 @@ class Composite(AbstractProblem[Array]):
         z: Float[Array, " p"],
         gradient: Float[Array, " p"] | None = None,
         block: Callable[[Int[Array, " c"]], Float[Array, "c c"]] | None = None,
-    ) -> BucketedFactor:
-        """The Hessian factored on the free coordinates, then on those that sit on their kink.
+        right: Float[Array, " p"] | None = None,
+    ) -> tuple[BucketedFactor, Float[Array, " p"]]:
+        """The Hessian factored on the free coordinates, then on those on their kink; the solution for `right`, or 0.
 
         A solver that knows the gradient of the loss, or `face_block` on those coordinates, may say so.
         """
@@ -84,7 +85,8 @@ class Composite(AbstractProblem[Array]):
         free = branches.free > 0
         rim = penalty.spread(branches.on_kink() & ~free)
         block = (lambda index: self.face_block(z, u, index, rim)) if block is None else block
-        return bucketed_factorise(block, penalty.spread(free), rim, self.capacities(), z.dtype, self.rank())
+        right = jnp.zeros_like(z) if right is None else right
+        return bucketed_factorise(block, penalty.spread(free), rim, self.capacities(), right, self.rank())
 
     def rank(self) -> int:
         """A bound for how many coordinates the Hessian can be definite on."""
@@ -172,7 +174,7 @@ class Composite(AbstractProblem[Array]):
                 moving = moving - smooth.hessian_product(z, pinned)
             return project(moving) + pinned
 
-        factor = here.factorise(at) if memory is None else memory
+        factor = here.factorise(at)[0] if memory is None else memory
         separable = isinstance(penalty, AbstractSeparable)
         added = jnp.maximum(bend(jnp.ones_like(at)), 0) if separable else jnp.zeros_like(at)
         applies = jnp.all(choice == branches.free)

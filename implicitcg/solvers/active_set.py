@@ -135,29 +135,31 @@ class ActiveSet(AbstractSolver):
         def block(index: Int[Array, " k"]) -> Float[Array, "k k"]:
             return known.block(loss, index)
 
-        end = progress.w, progress.gradient, progress.knots
+        end = progress.w, progress.gradient, progress.value, progress.knots
         return finish(problem, loss, tolerance, stages[-1].limit, *end, block if single else None)
 
 
 def slot_sizes(loss: QuadraticLoss, capacity: int | None = None) -> tuple[Sizes, ...]:
-    """The static sizes of slots: the capacity where that is small, else fourths of it before."""
+    """The static sizes of slots: the capacity where that is small, else eighths of it before."""
     p, n = loss.threshold.shape[0], loss.smooth.X.shape[0]
     rank = p if loss.ridge is not None else min(n, p)
     largest = min(p, max(min(2 * rank, rank + 256), 128))
     largest = min(largest, 4096) if capacity is None else room_for(capacity, largest, loss.threshold.dtype)
     limits = [largest]
     while limits[0] > SINGLE:
-        limits.insert(0, limits[0] // 4)
+        limits.insert(0, limits[0] // 8)
     rooms = [limit // 2 for limit in limits[:-1]] + [min(largest, rank)]
     crowds = [2 * limit // 5 for limit in limits[:-1]] + [rank]
     every = zip(limits, rooms, crowds, [0, *rooms], strict=False)
-    return tuple(_sizes(limit, room, crowd, p, before) for limit, room, crowd, before in every)
+    # a slot that is not needed after all costs more where columns are sparse, and the pass over `X` less
+    most = 64 if isinstance(loss.smooth.X, AbstractDesign) else 256
+    return tuple(_sizes(limit, room, crowd, p, before, most) for limit, room, crowd, before in every)
 
 
-def _sizes(limit: int, room: int, crowd: int, p: int, before: int) -> Sizes:
+def _sizes(limit: int, room: int, crowd: int, p: int, before: int, most: int) -> Sizes:
     rows = room + max(room // 2, 32)
     rows += -rows % BLOCK if rows > MANY else 0
-    return Sizes(limit, min(limit, max(limit // 4, 16), 256), room, crowd, rows, p, before)
+    return Sizes(limit, min(limit, max(limit // 4, 16), most), room, crowd, rows, p, before)
 
 
 def begin(loss: QuadraticLoss, w: Float[Array, " p"]) -> Progress:

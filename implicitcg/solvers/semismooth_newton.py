@@ -205,11 +205,10 @@ def _finish(problem: Any, z: Array) -> tuple[Array, BucketedFactor, Float[Array,
 
     def newton(count: Array, state: tuple[Array, Any, Array]) -> tuple[Array, Any, Array]:
         z, _, _ = state
-        memory = problem.factorise(z)
         gradient = problem.smooth.gradient(z)
         u = _argument(problem, z, gradient)
         free = penalty.spread(penalty.branches(u, step).free > 0)
-        move = memory.solve(jnp.where(free, gradient + penalty.slope(z, u), 0))
+        memory, move = problem.factorise(z, right=jnp.where(free, gradient + penalty.slope(z, u), 0))
         fixed = penalty.prox(u, step)
         moved = jnp.where(free, z - move, fixed)
         change = jnp.max(jnp.abs(z - fixed), initial=0.0)
@@ -217,7 +216,7 @@ def _finish(problem: Any, z: Array) -> tuple[Array, BucketedFactor, Float[Array,
         # the last round only makes the factor, at the final point
         return jnp.where(better & (count < steps), moved, z), memory, jnp.max(jnp.abs(move), initial=0.0)
 
-    shapes = jax.eval_shape(problem.factorise, z)
+    shapes = jax.eval_shape(lambda z: problem.factorise(z)[0], z)
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return fori_loop(0, steps + 1, newton, (z, empty, jnp.zeros((), z.dtype)))
 

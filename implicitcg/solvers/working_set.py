@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float, Int
 
 from ..base import Status, while_loop
 from ..core import AbstractSolver, Found
-from ..linear import BucketedFactor
 from ..penalties import AbstractSmooth, LeastSquares
 from .quadratic_l1 import QuadraticL1, solve_quadratic_l1
 from .quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap, violation
@@ -71,7 +70,8 @@ class WorkingSetNewton(AbstractSolver):
         for size in sizes:
             room = size if size == sizes[-1] else size // 2
             state = self._stage(loss, tolerance, size, room, state)
-        return finish(problem, loss, tolerance, sizes[-1], state.w, loss.gradient(state.w), state.rounds)
+        end = state.w, loss.gradient(state.w), loss.value(state.w), state.rounds
+        return finish(problem, loss, tolerance, sizes[-1], *end)
 
     def _stage(self, loss: QuadraticLoss, tolerance: float, size: int, room: int, state: _State) -> _State:
         """Working sets of one static size, until the gap is reached or the support outgrows its `room`."""
@@ -123,27 +123,29 @@ def finish(
     capacity: int,
     w: Float[Array, " p"],
     gradient: Float[Array, " p"],
+    value: Float[Array, ""],
     iterations: Int[Array, ""],
     block: Callable[[Int[Array, " c"]], Float[Array, "c c"]] | None = None,
 ) -> Found:
     """One Newton step with the exact gradient on the face found, the factor for the derivative, and the verdict.
 
-    The step is kept if it changes no sign and helps. `block` gives the Hessian on features free or on their threshold,
-    where it is known already.
+    The step is kept if it changes no sign and helps. `gradient` and `value` are those of `loss` at `w`, and `block`
+    gives the Hessian on features free or on their threshold, where it is known already.
     """
-    memory: BucketedFactor = problem.factorise(w, gradient - loss.shrunk(w), block)
 
     def defect(w: Array, gradient: Array) -> Array:
         return jnp.where(w != 0, gradient + loss.threshold * jnp.sign(w), 0)
 
     before = defect(w, gradient)
-    polished = w - memory.solve(before)
+    memory, step = problem.factorise(w, gradient - loss.shrunk(w), block, before)
+    polished = w - step
     after = loss.gradient(polished)
     better = jnp.all(jnp.sign(polished) == jnp.sign(w)) & memory.healthy
     better = better & (jnp.max(jnp.abs(defect(polished, after))) <= jnp.max(jnp.abs(before)))
     w, gradient = jnp.where(better, polished, w), jnp.where(better, after, gradient)
+    value = jnp.where(better, loss.value(polished), value)
 
-    gap = relative_gap(loss, w, gradient, loss.value(w))
+    gap = relative_gap(loss, w, gradient, value)
     status = Status.where(gap <= tolerance, Status.converged, Status.not_converged)
     if capacity < w.shape[0]:
         crowded = (status != Status.converged) & (jnp.sum(w != 0) >= capacity // 2)
