@@ -48,8 +48,9 @@ class SparseDesign(AbstractDesign):
             stored = np.bincount(plan.place, data, minlength=size + 1)[:size].astype(data.dtype)
         else:
             stored = jnp.zeros(size, data.dtype).at[plan.place].add(data, mode="drop")
-        stored = stored.reshape(plan.rows.shape)
-        return cls(shape, *map(jnp.asarray, (stored, plan.rows, plan.owner, plan.start, plan.strips)), plan.largest)
+        data = jnp.asarray(stored.reshape(plan.rows.shape))
+        rows, owner, start, strips = map(jnp.asarray, (plan.rows, plan.owner, plan.start, plan.strips))
+        return cls(shape, data, rows, owner, start, strips, plan.largest)
 
     @property
     def shape(self) -> tuple[int, int]:

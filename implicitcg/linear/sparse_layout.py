@@ -57,8 +57,9 @@ def layout(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> Layou
     rows[stored] = row
     place = np.full(len(inside), height * total, np.int64)
     place[inside] = stored[which.ravel()]
-    narrow = (a.astype(np.int32) for a in (np.repeat(np.arange(p), strips), start, strips))
-    return Layout(place.astype(np.int32), rows.reshape(height, total), *narrow, _largest(strips))
+    owner = np.repeat(np.arange(p), strips)
+    place, owner, start, narrow = (a.astype(np.int32) for a in (place, owner, start, strips))
+    return Layout(place, rows.reshape(height, total), owner, start, narrow, _largest(strips))
 
 
 def _largest(strips: np.ndarray) -> tuple[tuple[int, int], ...]:
