@@ -13,12 +13,14 @@ from ..base import switch, while_loop
 from ..core import AbstractSolver, Found
 from ..linear import AbstractDesign
 from .homotopy import follow, line_from
+from .momentum import Reached, descend
 from .quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap, violation
 from .slots import Sizes, Slots, add, open_slots, tidy
 from .tableau import BLOCK, MANY
-from .working_set import finish, require_quadratic, room_for
+from .working_set import FEW, finish, most_independent, require_quadratic, room_for
 
 SHRINK = 0.05  # the penalties fall at most by this factor before the full gradient is looked at again
+PATIENCE = 50  # steps with momentum for one pass over the full gradient that is allowed
 SINGLE = 1300  # up to this many slots one size does
 ANYWAY = 0.95  # the penalties fall at least by this factor when no slot is free
 NEAR = 1e-6  # a correlation this close to its threshold, relative to it, is taken to be on it
@@ -90,8 +92,9 @@ class ActiveSet(AbstractSolver):
         tolerance: the duality gap to reach, relative to the objective at zero; `None` means `1e-10` in float64 and
             `50 eps` (6e-6) in float32.
         max_steps: passes over the full gradient.
-        capacity: the most features that may have a slot; `None` means `min(p, n + 256)`, at most 4096. A support that
-            needs more than half of it and does not converge is reported as `over_capacity`.
+        capacity: the most features that may have a slot; a support that needs more than half of it and does not
+            converge is reported as `over_capacity`. `None` means `min(p, n + 256)`, at most 4096; what needs more is
+            left to proximal gradient with momentum, and of a sparse `X` so large what needs more than 1024.
 
     Source: Osborne, Presnell, Turlach, A new approach to variable selection in least squares problems, 2000; Massias,
         Gramfort, Salmon, Celer: a fast solver for the lasso with dual extrapolation, ICML 2018, for working sets.
@@ -110,12 +113,15 @@ class ActiveSet(AbstractSolver):
         """See `AbstractSolver.run`."""
         loss = require_quadratic(self, problem)
         tolerance = gap_tolerance(self.tolerance, init.dtype)
-        stages = slot_sizes(loss, self.capacity)
-        # a start with more features than can be independent is none
-        init = jnp.where(jnp.sum(init != 0) > stages[-1].crowd, 0, init)
+        stages = slot_sizes(loss, self.capacity, quick=True)
+        # with slots for fewer features than can be independent, momentum goes on where they do not suffice
+        beyond = self.capacity is None and stages[-1].limit < most_independent(loss)
+        # otherwise a start with more features than can be independent is none
+        init = init if beyond else jnp.where(jnp.sum(init != 0) > stages[-1].crowd, 0, init)
         # where a degenerate start leads nowhere, once more from zero
-        attempts = jnp.where(jnp.any(init != 0), 2, 1)
-        single = len(stages) == 1  # then the Gram matrix of its slots is all that the factor at the end needs
+        attempts = 1 if beyond else jnp.where(jnp.any(init != 0), 2, 1)
+        # of one size of slots the Gram matrix is all that the factor at the end needs
+        single = len(stages) == 1 and not beyond
 
         def attempt(at: tuple[Progress, Known, Int[Array, ""]]) -> tuple[Progress, Known, Int[Array, ""]]:
             progress = begin(loss, jnp.where(at[2] > 0, 0, init))
@@ -136,23 +142,34 @@ class ActiveSet(AbstractSolver):
             return known.block(loss, index)
 
         end = progress.w, progress.gradient, progress.value, progress.knots
-        return finish(problem, loss, tolerance, stages[-1].limit, *end, block if single else None)
+        if beyond:
+            start = Reached(*end[:3], progress.gap, jnp.zeros((), jnp.int32))
+            last = descend(loss, start, tolerance, PATIENCE * self.max_steps)
+            end = *last[:3], progress.knots + last.steps
+        limit = len(init) if beyond else stages[-1].limit
+        return finish(problem, loss, tolerance, limit, *end, block if single else None)
 
 
-def slot_sizes(loss: QuadraticLoss, capacity: int | None = None) -> tuple[Sizes, ...]:
-    """The static sizes of slots: the capacity where that is small, else eighths of it before."""
-    p, n = loss.threshold.shape[0], loss.smooth.X.shape[0]
-    rank = p if loss.ridge is not None else min(n, p)
+def slot_sizes(loss: QuadraticLoss, capacity: int | None = None, *, quick: bool = False) -> tuple[Sizes, ...]:
+    """The static sizes of slots: the capacity where that is small, else eighths of it before.
+
+    Where it is `quick` to go on without slots, there are few of them: with large sparse designs, whose products are
+    cheaper than knots among thousands of features.
+    """
+    p, rank = loss.threshold.shape[0], most_independent(loss)
+    sparse = isinstance(loss.smooth.X, AbstractDesign)
     largest = min(p, max(min(2 * rank, rank + 256), 128))
     largest = min(largest, 4096) if capacity is None else room_for(capacity, largest, loss.threshold.dtype)
+    if quick and sparse and capacity is None and largest < rank:
+        largest = FEW
     limits = [largest]
     while limits[0] > SINGLE:
         limits.insert(0, limits[0] // 8)
     rooms = [limit // 2 for limit in limits[:-1]] + [min(largest, rank)]
-    crowds = [2 * limit // 5 for limit in limits[:-1]] + [rank]
+    crowds = [2 * limit // 5 for limit in limits[:-1]] + [4 * largest // 5 if largest < rank else rank]
     every = zip(limits, rooms, crowds, [0, *rooms], strict=False)
     # a slot that is not needed after all costs more where columns are sparse, and the pass over `X` less
-    most = 64 if isinstance(loss.smooth.X, AbstractDesign) else 256
+    most = 64 if sparse else 256
     return tuple(_sizes(limit, room, crowd, p, before, most) for limit, room, crowd, before in every)
 
 

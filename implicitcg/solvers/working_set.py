@@ -15,12 +15,14 @@ from jaxtyping import Bool, Float, Int
 
 from ..base import Status, while_loop
 from ..core import AbstractSolver, Found
+from ..linear import AbstractDesign
 from ..penalties import AbstractSmooth, LeastSquares
 from .quadratic_l1 import QuadraticL1, solve_quadratic_l1
 from .quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap, violation
 
 SHRINK = 0.5  # the penalties fall by this factor from one working set to the next, down to their values
 HASTY = 3  # rounds of the small solver on a working set that will change
+FEW = 1024  # features in slots and factors where `X` is sparse and a support may outgrow any
 SMALL = 512  # up to this many features the whole Gram matrix is the working set
 
 
@@ -155,6 +157,12 @@ def finish(
     return Found(w, status, iterations, memory, gap)
 
 
+def most_independent(loss: QuadraticLoss) -> int:
+    """A bound for the features in a support without dependent columns."""
+    p, n = loss.threshold.shape[0], loss.smooth.X.shape[0]
+    return p if loss.ridge is not None else min(n, p)
+
+
 def room_for(capacity: int, p: int, dtype: Any) -> int:
     """A `capacity` given by the user, at most `p`, if it is one and the matrices of that size fit in memory."""
     try:
@@ -195,6 +203,8 @@ def working_set_sizes(smooth: AbstractSmooth, capacity: int | None = None) -> tu
 def face_sizes(smooth: AbstractSmooth, rank: int) -> tuple[int, ...]:
     """The static sizes of face that a factor is compiled for: few, and none beyond the `rank` of the Hessian."""
     largest = min(working_set_sizes(smooth)[-1], rank)
+    if isinstance(smooth, LeastSquares) and isinstance(smooth.X, AbstractDesign) and largest < rank:
+        return FEW // 4, FEW  # products with such a matrix are cheaper than a large factor
     if largest <= 256:
         return (largest // 4, largest) if largest == smooth.dimension()[0] >= 128 else (largest,)
     if largest <= SMALL:
