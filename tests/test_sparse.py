@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.sparse.linalg
 from jax.experimental.sparse import BCOO, BCSR
 from jax.flatten_util import ravel_pytree
 from sklearn.preprocessing import StandardScaler
@@ -306,3 +307,27 @@ def test_a_large_active_set_is_differentiated_by_conjugate_gradients_with_their_
     assert residual < 1e-11 and 10 < steps < 200
     with pytest.raises(icg.SolveError, match="More coordinates are active"):
         jax.jacfwd(lambda a: value(a, adjoint=icg.adjoints.Direct()))(0.5)
+
+
+def test_a_support_larger_than_every_factor_is_reached_by_momentum_and_differentiated_by_iterations():
+    n = p = 4200  # both sides exceed the 4096 features that slots and factors are for
+    X = (scipy.sparse.eye(n) + 0.3 * scipy.sparse.eye(n, k=1)).tocsc() * np.sqrt(n)
+    target = 10 * np.cos(np.arange(n))
+
+    def value(a, X):
+        solution = icg.solve(icg.lasso(X, target, a))
+        return solution.value, solution
+
+    w, slope, solution = jax.jit(lambda a, X: jax.jvp(lambda a: value(a, X), (a,), (1.0,), has_aux=True))(
+        0.03, icg.designs.sparse(X)
+    )
+    w, support = np.asarray(w), np.flatnonzero(np.asarray(w))
+    assert 1024 < len(support) < p and float(solution.gap) <= 1e-10
+    gradient = X.T @ (X @ w - target) / n
+    # a gap of 1e-10 of an objective of about 25 bounds the squares of these, as the Hessian is at least .49
+    np.testing.assert_allclose(gradient[support], -0.03 * np.sign(w[support]), atol=1e-4)
+    assert np.abs(gradient).max() < 0.03 + 1e-4
+    A = X[:, support]
+    expected = np.zeros(p)
+    expected[support] = -scipy.sparse.linalg.spsolve((A.T @ A / n).tocsc(), np.sign(w[support]))
+    close(slope, expected, 1e-9)  # relative residual 2e-12, condition 4
