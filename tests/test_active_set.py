@@ -131,3 +131,5 @@ def test_a_capacity_that_is_no_size_or_does_not_fit_in_memory_raises_with_advice
     for solver in (icg.solvers.ActiveSet, icg.solvers.WorkingSetNewton, icg.solvers.SemismoothNewton):
         with pytest.raises(ValueError, match=message):
             icg.solve(problem, solver(capacity=capacity))
+        with pytest.raises(TypeError, match="capacity is True"):
+            icg.solve(problem, solver(capacity=True))

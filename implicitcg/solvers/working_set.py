@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
@@ -165,6 +166,8 @@ def most_independent(loss: QuadraticLoss) -> int:
 
 def room_for(capacity: int, p: int, dtype: Any) -> int:
     """A `capacity` given by the user, at most `p`, if it is one and the matrices of that size fit in memory."""
+    if isinstance(capacity, (bool, np.bool_)):
+        raise TypeError(f"capacity is {capacity}; it is the largest number of active features, a positive integer.")
     try:
         size = min(operator.index(capacity), p)
     except TypeError:
