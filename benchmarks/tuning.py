@@ -5,7 +5,7 @@
 `net`, `net-cubic` and `weighted` are the searches over two and a thousand hyperparameters of benchmarks/bilevel.py.
 Optuna has as many solves as the exact path had pieces, or 500 where that is less; Optax makes 20 steps of Adam on
 jaxopt's derivatives of five folds, or those that fit into 40 CPU seconds after the first (`points` says how many).
-`--only icg.tune,celer` runs the contenders whose names begin so.
+`--only "icg.tune;celer 100"` runs those contenders and no others.
 
 Each contender runs in a process of its own, so that compilation and first-use costs count in the column `cold`; `warm`
 is a second run in the same process; both in CPU seconds. `excess` is the cross-validation error above the lowest one
@@ -205,8 +205,8 @@ def main() -> int:
     only = CONTENDERS
     if "--only" in sys.argv:
         at = sys.argv.index("--only")
-        wanted = sys.argv[at + 1].split(",")
-        only = tuple(name for name in CONTENDERS if any(name.startswith(start) for start in wanted))
+        wanted = sys.argv[at + 1].split(";")
+        only = tuple(name for name in CONTENDERS if name in wanted)
         del sys.argv[at : at + 2]
     others = [name for name in sys.argv[1:] if name in ("net", "net-cubic", "weighted")]
     chosen = [name for name in sys.argv[1:] if name not in others]
