@@ -204,7 +204,6 @@ CASES += [
             "h": jnp.asarray([0.1, -0.2, 0.3, 0.2, 0.1]),
         },
         adjoints=general_adjoints,
-        singular=lambda t: icg.qp(t["P"], t["q"], jnp.concatenate([t["A"], t["A"]]), jnp.tile(t["b"], 2)),
     ),
 ]
 
@@ -270,13 +269,6 @@ CASES += [
             "b": jnp.asarray([0.1, 0.2, 0.3, 0.1, 0.1]),
         },
         adjoints=general_adjoints,
-        singular=lambda t: icg.conic(
-            t["P"],
-            t["q"],
-            jnp.concatenate([t["A"][:1], t["A"][:1]]),
-            jnp.asarray([-0.5, -0.5], t["q"].dtype),
-            icg.cones.Zero(2),
-        ),
     ),
 ]
 

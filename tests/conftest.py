@@ -32,6 +32,18 @@ def pytest_runtest_teardown():
         jax.clear_caches()
 
 
+def pytest_collection_modifyitems(items):
+    """The laws of one row of a table stand side by side: one worker runs them, and compiles their functions once."""
+    ranks = {}
+
+    def rank(item):
+        row = getattr(getattr(item, "callspec", None), "params", {}).get("case")
+        name = getattr(row, "name", None)
+        return ranks.setdefault(item.path, len(ranks)), ranks.setdefault((item.path, name), len(ranks))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture
 def fails_with():
     """Run a function that must fail, and check that its message, wherever JAX wraps it, holds the text given."""

@@ -19,9 +19,10 @@ theta = jnp.linspace(-4.0, -1.0, 16)
 def loss(X, theta):
     return jnp.sum(icg.solve(icg.lasso(X, y, jnp.exp(theta))).value ** 2)
 
-expected = jax.jit(jax.vmap(jax.grad(loss, 1), (None, 0)))(X, theta)
+by_theta = jax.jit(jax.vmap(jax.grad(loss, 1), (None, 0)))
+expected = by_theta(X, theta)
 by_batch = jax.device_put(theta, NamedSharding(mesh, P("batch")))
-sharded = jax.jit(jax.vmap(jax.grad(loss, 1), (None, 0)))(X, by_batch)
+sharded = by_theta(X, by_batch)
 assert len(sharded.sharding.device_set) == 8
 np.testing.assert_allclose(sharded, expected, atol=1e-13)
 
@@ -65,7 +66,8 @@ print("same on eight devices")
 
 
 def test_a_batch_or_the_rows_spread_over_eight_devices_give_the_same_result():
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == "same on eight devices"
