@@ -29,6 +29,7 @@ class _State(NamedTuple):
     point: _Point
     error: Float[Array, ""]
     steps: Int[Array, ""]
+    overflown: Bool[Array, ""]
 
 
 class InteriorPoint(AbstractSolver):
@@ -59,7 +60,7 @@ class InteriorPoint(AbstractSolver):
         goal = eps**0.5 if self.tolerance is None else self.tolerance
         point = _starting_point(problem)
         zero = jnp.zeros((), jnp.int32)
-        state = _State(point, _error(problem, point), zero)
+        state = _State(point, _error(problem, point), zero, jnp.zeros((), bool))
         goals = goal * 100.0 ** -jnp.arange(1 + max(0, round(math.log(goal / (1e3 * eps), 100))), dtype=point.x.dtype)
 
         def refused(carry: tuple[_State, Polished, Array]) -> Bool[Array, ""]:
@@ -102,14 +103,15 @@ class InteriorPoint(AbstractSolver):
         """Steps until the error is at the tolerance, or none is left, or numbers overflow."""
 
         def unfinished(state: _State) -> Bool[Array, ""]:
-            return (state.error > tolerance) & (state.steps < self.max_steps) & jnp.isfinite(state.error)
+            return (state.error > tolerance) & (state.steps < self.max_steps) & ~state.overflown
 
         def step(state: _State) -> _State:
             moved = _predictor_corrector(problem, state.point)
             error = _error(problem, moved)
             # a step that overflows ends the search, and the last finite point tells the ray it was on
-            kept = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(error), new, old), moved, state.point)
-            return _State(kept, error, state.steps + 1)
+            finite = jnp.isfinite(error)
+            new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, error), (state.point, state.error))
+            return _State(*new, state.steps + 1, ~finite)
 
         return while_loop(unfinished, step, state)
 
