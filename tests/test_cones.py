@@ -140,12 +140,19 @@ def test_every_cone_decomposes_a_point_with_its_dual():
     assert product.dimension == product.dual().dimension == 1 + 1 + 2 + 3 + 3 + 3 + 3 + 3
     v = jnp.asarray(points(product.dimension, 20))
     laws.moreau(product, np.asarray(v))
+
+    @jax.jit
+    def projections(v):
+        blocks = [cone.project(block) for cone, block in zip(product.cones, product.split(v), strict=True)]
+        p = product.project(v)
+        return p, jax.vmap(product.project)(v), blocks, product.split(p), product.contains(p)
+
     # the batch is a loop, and the blocks are projected one by one
-    p = product.project(v)
-    assert np.allclose(jax.vmap(product.project)(v), p, atol=1e-14)
-    for cone, block, image in zip(product.cones, product.split(v), product.split(p), strict=True):
-        assert np.allclose(cone.project(block), image, atol=1e-14)
-    assert bool(product.contains(p).all())
+    p, looped, blocks, parts, contained = projections(v)
+    assert np.allclose(looped, p, atol=1e-14)
+    for image, part in zip(blocks, parts, strict=True):
+        assert np.allclose(image, part, atol=1e-14)
+    assert bool(contained.all())
     assert [type(cone.dual()).__name__ for cone in product.cones[:5]] == [
         "Free", "Zero", "Nonnegative", "SecondOrder", "PSD",
     ]  # fmt: skip
