@@ -95,6 +95,7 @@ class LassoPath:
         self.b = self.X.T @ self.y / self.n
         self.rounding = 1e-14 * np.linalg.norm(self.X, axis=0) * np.linalg.norm(self.y) / self.n
         self.near = Nearby(self.X, self.v)
+        self.gram = self.X.T @ self.X / self.n if self.p <= self.n else None  # else it is larger than X
         self._begin()
 
     def with_ridge(self, ridge: float) -> LassoPath:
@@ -114,7 +115,7 @@ class LassoPath:
 
     def _begin(self) -> None:
         """Stand at the top of the path."""
-        self.support = Support(self.X, self.ridge)
+        self.support = Support(self.X, self.ridge, self.gram)
         self.c = np.inf
         self.pieces = 0
         for j in np.flatnonzero(self.v == 0):
@@ -124,7 +125,7 @@ class LassoPath:
                 self.support.join(int(j), 0.0, row, reduced, pivot)
         self.pieces += 1
         fitted = self.support.solve(self.b[self.active]) if self.active else np.empty(0)
-        residual = self.y - self.support.columns.T @ fitted
+        residual = self.y - self.X[:, self.active] @ fitted
         h = self.X.T @ residual / self.n
         penalised = self.v > 0
         ratio = np.where(penalised, np.abs(h) / np.where(penalised, self.v, 1.0), 0.0)
@@ -235,7 +236,9 @@ class LassoPath:
         right = np.stack([self.b[self.active], self.v[self.active] * self.support.signs], axis=1)
         offset, slope = self.support.solve(right).T
         # one vector at a time: BLAS is quicker at it than at two columns
-        h0, h1 = (self.near.X.T @ (values @ self.support.columns) / self.n for values in (offset, slope))
+        h0, h1 = (values @ self.support.rows for values in (offset, slope))
+        if self.gram is None:
+            h0, h1 = (self.near.X.T @ ahead / self.n for ahead in (h0, h1))
         if self.ridge:
             place = self.near.place[self.active]
             h0[place] += self.ridge * offset

@@ -11,27 +11,29 @@ class Dependent(Exception):
 
 
 class Support:
-    """The features `active` with their `signs`; their `columns` are rows here, `G` is `X^T X / n + ridge I`.
+    """The features `active` with their `signs`, and a row for each: its column, or its row of a `gram` that is known.
 
-    Features join at the end and leave from anywhere; the factor is brought up to date, never approximately.
+    `G` is `gram + ridge I` with `gram = X^T X / n`. Features join at the end and leave from anywhere; the factor is
+    brought up to date, never approximately.
     """
 
-    def __init__(self, X: np.ndarray, ridge: float):
-        self.X, self.ridge = X, ridge
+    def __init__(self, X: np.ndarray, ridge: float, gram: np.ndarray | None):
+        self.X, self.ridge, self.gram = X, ridge, gram
         self.n = len(X)
         self.take([], [])
 
     def take(self, active: list[int], signs: list[float]) -> None:
         """Hold these features and no others."""
         self.active, self.signs = active, signs
-        self._columns = np.ascontiguousarray(self.X[:, active].T)
-        self._block = np.asfortranarray(self._columns @ self._columns.T / self.n + self.ridge * np.eye(len(active)))
+        self._rows = self._rows_of(active)
+        inner = self._rows @ self._rows.T / self.n if self.gram is None else self._rows[:, active]
+        self._block = np.asfortranarray(inner + self.ridge * np.eye(len(active)))
         self._factor = self._factored(self._block) if active else np.empty((0, 0))
 
     @property
-    def columns(self) -> np.ndarray:
-        """The active columns, one a row `(k, n)`."""
-        return self._columns[: len(self.active)]
+    def rows(self) -> np.ndarray:
+        """The active columns of `X`, one a row `(k, n)`, or rows of `gram` `(k, p)` where it is known."""
+        return self._rows[: len(self.active)]
 
     def solve(self, right: np.ndarray) -> np.ndarray:
         """`G_SS^{-1} right`."""
@@ -40,8 +42,11 @@ class Support:
 
     def row(self, feature: int) -> tuple[np.ndarray, float]:
         """Row `feature` of `G`: its entries at the active features, and on the diagonal."""
+        if self.gram is not None:
+            row = self.gram[feature]
+            return row[self.active], float(row[feature]) + self.ridge
         x = self.X[:, feature]
-        return self.columns @ x / self.n, float(x @ x) / self.n + self.ridge
+        return self.rows @ x / self.n, float(x @ x) / self.n + self.ridge
 
     def reduce(self, cross: np.ndarray, square: float) -> tuple[np.ndarray, float]:
         """The new row of the Cholesky factor if a feature joined, and its squared pivot: what no other spans."""
@@ -57,7 +62,7 @@ class Support:
         """
         count, last = len(self.active), slice(position, len(self.active) - 1)
         del self.active[position], self.signs[position]
-        self._columns[last] = self._columns[position + 1 : count]
+        self._rows[last] = self._rows[position + 1 : count]
         for square in (self._block, self._factor):
             square[last, :count] = square[position + 1 : count, :count]
         self._block[: count - 1, last] = self._block[: count - 1, position + 1 : count]
@@ -74,11 +79,11 @@ class Support:
         if not pivot > 0:
             raise Dependent
         count = len(self.active)
-        if count >= len(self._columns):
+        if count >= len(self._rows):
             room = max(16, 2 * count)
-            self._columns = np.concatenate([self.columns, np.empty((room - count, self.n))])
+            self._rows = np.concatenate([self.rows, np.empty((room - count, self._rows.shape[1]))])
             self._block, self._factor = (_grown(square, count, room) for square in (self._block, self._factor))
-        self._columns[count] = self.X[:, feature]
+        self._rows[count] = self.X[:, feature] if self.gram is None else self.gram[feature]
         self._block[count, :count] = self._block[:count, count] = row[0]
         self._block[count, count] = row[1]
         self._factor[count, :count] = reduced
@@ -99,8 +104,11 @@ class Support:
     def restore(self, stored: dict[str, np.ndarray]) -> None:
         """Go back to what a checkpoint kept, bit for bit."""
         self.active, self.signs = stored["active"].tolist(), stored["signs"].tolist()
-        self._columns = np.ascontiguousarray(self.X[:, self.active].T)
+        self._rows = self._rows_of(self.active)
         self._block, self._factor = (np.asfortranarray(stored[name]) for name in ("block", "factor"))
+
+    def _rows_of(self, active: list[int]) -> np.ndarray:
+        return np.ascontiguousarray(self.X[:, active].T) if self.gram is None else self.gram[active]
 
     def _factored(self, block: np.ndarray) -> np.ndarray:
         factor, failed = dpotrf(block, lower=1)
