@@ -345,6 +345,8 @@ def test_duals_are_feasible_and_gaps_vanish():
 def test_separated_classes_without_a_penalty_have_no_solution_and_the_status_says_so(fails_with):
     separated = np.sign(X[:, 0])
     fails_with("The minimum is not attained", lambda: icg.solve(icg.sparse_logistic(X, separated, 0.0)))
+    dependent = np.stack([separated, separated], axis=1)
+    fails_with("The minimum is not attained", lambda: icg.solve(icg.sparse_logistic(dependent, separated, 0.0)))
     solution = icg.solve(icg.sparse_logistic(X, separated, 0.0), throw=False)
     assert icg.certify(icg.sparse_logistic(X, separated, 0.0), solution).verdict == "unknown"
     tiny = icg.solve(icg.sparse_logistic(X, separated, 1e-7))

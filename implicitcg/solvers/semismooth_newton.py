@@ -86,6 +86,8 @@ class SemismoothNewton(AbstractSolver):
             status = Status.where(crowded, Status.over_capacity, status)
         # a gradient that vanishes although Newton's method still wants to go far: the infimum lies at infinity
         away = memory.healthy & (length > 1e-3 * (1 + jnp.max(jnp.abs(z), initial=0.0)))
+        if not problem.smooth.quadratic:  # the same where dependent columns leave Newton's step undefined
+            away = away | (problem.objective(2 * z) < 0.9 * problem.objective(z))
         status = Status.where(away & (status == Status.converged), Status.not_attained, status)
         status = Status.where(jnp.isfinite(change), status, Status.diverged)
         return Found(z, status, state.rounds, memory, relative_gap(problem, z))
