@@ -52,6 +52,20 @@ def test_degenerate_designs_are_solved_from_zero_and_from_anywhere(kind, shape):
         assert abs(cold - other) <= 1e-9 * y.var() and abs(warm - other) <= 1e-9 * y.var()
 
 
+def test_a_product_with_very_many_rows_reads_those_in_use():
+    rng = np.random.default_rng(0)
+    A, used = np.where(np.arange(300) < 250, rng.standard_normal((300, 300)), 0), np.arange(2112) < 70
+    gram, diagonal = jnp.asarray(A.T @ A), jnp.asarray(rng.standard_normal(300))
+    rows = jnp.asarray(rng.standard_normal((2112, 300)) * used[:, None])
+    inverse = jnp.asarray(rng.standard_normal(2112) * used)
+    tableau = Tableau(rows, inverse, jnp.zeros(2112, jnp.int32), jnp.asarray(70, jnp.int32), diagonal)
+    product = jax.jit(tableau.product)
+    for count in (0, 64, 65, 250, 300):
+        v = jnp.asarray(np.where(np.arange(300) < count, rng.standard_normal(300), 0))
+        expected = gram @ v - (inverse * (rows @ v)) @ rows + diagonal * v
+        np.testing.assert_allclose(product(gram, v), expected, atol=1e-10)  # sums of 300 products of size 100
+
+
 def test_the_tableau_is_the_swept_matrix_whatever_the_way_there():
     rng = np.random.default_rng(0)
     A = rng.standard_normal((12, 7))

@@ -74,8 +74,14 @@ class SparseDesign(AbstractDesign):
 
     def combination(self, index: Int[Array, " c"], v: Float[Array, " c"]) -> Float[Array, " n"]:
         """`X_I v` for different columns, by scattered addition of their entries only."""
-        row, owner, value = self._entries(jnp.minimum(index, self.shape[1] - 1), index < self.shape[1])
-        return jnp.zeros(self.shape[0] + 1, self.dtype).at[row].add(value * v[owner], **HERE)[: self.shape[0]]
+        strip, owner, total = self._strips(jnp.minimum(index, self.shape[1] - 1), index < self.shape[1])
+
+        def add(i: Any, made: Array) -> Array:
+            row, value, place = self._block(i, strip, owner, total)
+            return made.at[row].add(value * v[place][None, :], **HERE)
+
+        made = jnp.zeros(self.shape[0] + 1, self.dtype)
+        return fori_loop(0, -(-total // STRIPS), add, made)[: self.shape[0]]
 
     def adjoint_product(self, r: Float[Array, " n"]) -> Float[Array, " p"]:
         """`X^T r`, by sums over the strips."""
@@ -107,15 +113,14 @@ class SparseDesign(AbstractDesign):
         as many rounds as entries in the fullest row of `X_I`.
         """
         n, c = self.shape[0], index.shape[0]
-        capacity = self._capacity(c)
-        if capacity > FILL * n * c:
+        if self._capacity(c) > FILL * n * c:
             return super().gram(index, weights, centred)
         place, distinct = self._distinct(index)
         row, owner, value = self._entries(index, distinct)
         padded = jnp.append(weights, jnp.zeros((), weights.dtype))
         weighted = padded[row] * value
         rounds = jnp.max(jnp.zeros(n + 1, jnp.int32).at[row].add(1)[:n])
-        number = jnp.arange(capacity, dtype=jnp.int32)
+        number = jnp.arange(len(row), dtype=jnp.int32)
 
         def pair(_: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
             lower, row = state
@@ -143,14 +148,9 @@ class SparseDesign(AbstractDesign):
         dense = jnp.zeros((n, k), self.dtype).at[row, owner].add(value, mode="drop")
         dense = weighted_columns(dense, weights, centred)
         strip, owner, total = self._strips(index, distinct)
-        strip, owner = (jnp.pad(a, (0, -len(a) % STRIPS)) for a in (strip, owner))
-        number = jnp.arange(STRIPS, dtype=jnp.int32)
 
         def add(i: Any, block: Array) -> Array:
-            at = i * STRIPS
-            some, column = (lax.dynamic_slice(a, (at,), (STRIPS,)) for a in (strip, owner))
-            row = jnp.where(at + number < total, self.rows[:, some], n)
-            value = jnp.where(row < n, self.data[:, some], 0)
+            row, value, column = self._block(i, strip, owner, total)
 
             def entry(e: Any, sums: Array) -> Array:
                 return sums + value[e][:, None] * dense.at[jnp.minimum(row[e], n - 1)].get(**HERE)
@@ -209,16 +209,25 @@ class SparseDesign(AbstractDesign):
     def _strips(self, index: Array, wanted: Array) -> tuple[Array, Array, Array]:
         """The strips of the columns `index` that are `wanted`, one column after the other, their places, their number.
 
-        Behind the last one both are of no meaning.
+        Behind the last one both are of no meaning. They are padded to a multiple of `STRIPS`.
         """
         count = jnp.where(wanted, self.strips[index], 0)
         ends = _prefix_sums(count)
-        number = jnp.arange(most_strips(self.largest, len(index)), dtype=jnp.int32)
+        most = most_strips(self.largest, len(index))
+        number = jnp.arange(most + -most % STRIPS, dtype=jnp.int32)
         # as many columns have ended before a strip as its own place says: a search or `jnp.repeat` compile for longer
         ended = jnp.zeros(len(number) + 1, jnp.float32).at[ends].add(1, mode="drop")[:-1]
         owner = jnp.minimum(_prefix_sums(ended).astype(jnp.int32), len(index) - 1)
         strip = jnp.where(number < ends[-1], (self.start[index] - ends + count)[owner] + number, 0)
         return strip, owner, ends[-1]
+
+    def _block(self, i: Any, strip: Array, owner: Array, total: Array) -> tuple[Array, Array, Array]:
+        """Rows, numbers and places of the strips from `STRIPS i` on; `(n, 0)` in the padding."""
+        at = i * STRIPS
+        some, place = (lax.dynamic_slice_in_dim(a, at, STRIPS) for a in (strip, owner))
+        inside = at + jnp.arange(STRIPS, dtype=jnp.int32) < total
+        row = jnp.where(inside[None, :], self.rows[:, some], self.shape[0])
+        return row, jnp.where(row < self.shape[0], self.data[:, some], 0), place
 
     def _entries(self, index: Array, wanted: Array) -> tuple[Array, Array, Array]:
         """The entries of the columns `index` that are `wanted`, one column after the other: `(row, place, value)`.

@@ -31,6 +31,7 @@ from ..linear.factorisation import ordered_index
 
 BLOCK = 64  # rows solved at once
 MANY = 512  # up to this many rows a product with all of them is quickest; more are a multiple of `BLOCK`
+HUGE = 2048  # rows of which most are not in use as a rule
 FEW = 8  # rows combined at once, a divisor of `BLOCK`
 WIDE = 512  # columns combined at once
 
@@ -108,8 +109,28 @@ class Tableau(NamedTuple):
         return fori_loop(jnp.zeros_like(pieces), pieces, piece, jnp.zeros(c, weights.dtype))
 
     def product(self, gram: Float[Array, "c c"], v: Float[Array, " c"]) -> Float[Array, " c"]:
-        """`T v`."""
-        return gram @ v - (self.inverse * (self.rows @ v)) @ self.rows + self.diagonal * v
+        """`T v`; of very many rows only those in use, and of `gram` only those before the last entry of `v`."""
+        e, c = self.rows.shape
+        if e <= HUGE:
+            return gram @ v - (self.inverse * (self.rows @ v)) @ self.rows + self.diagonal * v
+        last = jnp.max(jnp.where(v != 0, jnp.arange(1, c + 1, dtype=jnp.int32), 0))
+
+        def piece(values: Array, i: Array) -> Array:
+            start = jnp.minimum(i * BLOCK, len(values) - BLOCK)
+            return lax.dynamic_slice(
+                values, (start, *[jnp.zeros_like(i)] * (values.ndim - 1)), (BLOCK, *values.shape[1:])
+            )
+
+        def swept(i: Array, total: Array) -> Array:  # `e` is a multiple of `BLOCK`
+            rows = piece(self.rows, i)
+            return total - (piece(self.inverse, i) * (rows @ v)) @ rows
+
+        def plain(i: Array, total: Array) -> Array:
+            again = piece(jnp.arange(c, dtype=jnp.int32), i) < i * BLOCK
+            return total + jnp.where(again, 0, piece(v, i)) @ piece(gram, i)
+
+        total = fori_loop(jnp.zeros_like(self.used), (self.used + BLOCK - 1) // BLOCK, swept, self.diagonal * v)
+        return fori_loop(jnp.zeros_like(last), (last + BLOCK - 1) // BLOCK, plain, total)
 
     def sweep(
         self,
