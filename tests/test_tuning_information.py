@@ -8,6 +8,7 @@ from sklearn.linear_model import LassoLarsIC
 
 import implicitcg as icg
 from implicitcg.tuning import AIC, BIC, GCV, SURE, Exact, FiniteDifference, LeaveOneOut, Outcome, tune
+from implicitcg.tuning.lasso_family import recognise
 
 RANDOM = np.random.default_rng(3)
 X = RANDOM.standard_normal((12, 4))
@@ -132,3 +133,21 @@ def test_bad_arguments_are_told():
         GCV(lasso, X, y, degrees="exact")
     with pytest.raises(TypeError, match="function"):
         AIC(3, X, y)
+
+
+def test_penalties_that_depend_on_the_response_count_in_the_degrees_of_freedom():
+    """X = sqrt(n) I, u = |y_j| / sqrt(n), penalties c / u: w_j = u - c / u where that is positive."""
+    y = jnp.array([4.0, -3.0, 0.5, 2.0])
+    X = 2 * jnp.eye(4)
+
+    def adaptive(X, y, c):
+        return icg.lasso(X, y, c / jnp.abs(X.T @ y / 4))
+
+    sure = icg.tuning.SURE(adaptive, X, y, sigma=1.0)
+    u, c = np.abs(np.asarray(y)) / 2, 0.3
+    on = u**2 > c
+    fitted = np.where(on, 2 * (u - c / u), 0)
+    df = np.sum(np.where(on, 1 + c / u**2, 0))  # more than the number of features
+    expected = np.mean((fitted - 2 * u) ** 2) - 1 + 2 * df / 4
+    assert float(sure(jnp.asarray(c))) == pytest.approx(expected, rel=1e-10)
+    assert recognise(sure, 0.3, jnp.asarray) is None

@@ -22,6 +22,7 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.extend.core import Literal
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Float
 
@@ -88,7 +89,7 @@ class FiniteDifference(AbstractDegrees):
 def leverages(refit: Refit, X: Any, y: Array, solution: Solution) -> Float[Array, "*n"]:
     """The diagonal of `d prediction / d y`, of the shape of `y`."""
     problem = refit(y)
-    if _has_closed_form(problem, X):
+    if _has_closed_form(problem, X) and not penalised_by_response(refit, y):
         return _closed_form(problem, solution)
 
     def predictions(flat: Array) -> Array:
@@ -99,6 +100,24 @@ def leverages(refit: Refit, X: Any, y: Array, solution: Solution) -> Float[Array
         return direction @ jax.jvp(predictions, (y.reshape(-1),), (direction,))[1]
 
     return lax.map(entry, jnp.eye(y.size, dtype=y.dtype)).reshape(y.shape)
+
+
+def penalised_by_response(refit: Refit, y: Any) -> bool:
+    """Whether the penalties, features or weights depend on the response, as those of an adaptive LASSO do.
+
+    Then the fit follows the response through them as well, and no closed form knows how.
+    """
+
+    def others(y: Any) -> list[Any]:
+        problem: Any = refit(y)
+        return jax.tree.leaves((problem.penalty, problem.smooth.X, problem.smooth.sample_weight))
+
+    program = jax.make_jaxpr(others)(y).jaxpr
+    reached = set(program.invars)
+    for step in program.eqns:
+        if any(not isinstance(read, Literal) and read in reached for read in step.invars):
+            reached.update(step.outvars)
+    return any(not isinstance(out, Literal) and out in reached for out in program.outvars)
 
 
 def _has_closed_form(problem: Any, X: Any) -> bool:

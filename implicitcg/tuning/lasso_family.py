@@ -19,7 +19,7 @@ from ..linear import AbstractDesign
 from ..penalties import L1, LeastSquares
 from ..problems import Composite
 from .criteria import CrossValidation, HoldOut
-from .degrees import Exact
+from .degrees import Exact, penalised_by_response
 from .homotopy import Knot, LassoPath
 from .information import AbstractInformation, LeaveOneOut
 
@@ -145,6 +145,10 @@ def recognise(criterion: Any, theta: float, rebuild: Callable[[float], Any]) -> 
     here = problems(theta)
     if not all(_is_lasso(problem) for problem in here):
         return None
+    if isinstance(criterion, AbstractInformation):
+        hyper = rebuild(theta)
+        if penalised_by_response(lambda y: criterion.problem(criterion.X, y, hyper), criterion.y):
+            return None  # its degrees of freedom are not the number of features
     samples = [(theta, here)]
     for value in (theta + step, theta - step, theta + 2 * step):
         if len(samples) == 3:
