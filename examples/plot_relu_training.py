@@ -22,7 +22,7 @@ images, labels = load_digits(return_X_y=True)
 order = np.random.default_rng(0).permutation(len(images))
 X, y = images[order] / 16, labels[order]
 TRAIN, BATCH, EPOCHS, RATE = 960, 32, 6, 0.1
-TIES = jnp.array([0.0, 0.5, 1.0])
+TIES = np.array([0.0, 0.5, 1.0])
 
 batches = icg.optim.reshuffled(jax.random.key(0), TRAIN, BATCH, drop_last=True)
 rows = jnp.asarray(np.stack(list(itertools.islice(batches, EPOCHS * TRAIN // BATCH))))
@@ -66,15 +66,20 @@ def training(weights, x, labels, ties):
     return jax.vmap(run)(ties)
 
 
+@jax.jit
+def guessed(history, x):
+    """For each tie the classes of `x` after the last epoch."""
+    return jax.vmap(lambda weights: scores(weights, x, 0.0).argmax(1))(jax.tree.map(lambda w: w[:, -1], history))
+
+
 distances, accuracies = {}, {}
 for dtype in ("float16", "bfloat16", "float32"):
-    x = jnp.asarray(X, dtype)
-    history = training(network(dtype), x[:TRAIN], jnp.asarray(y[:TRAIN]), TIES.astype(dtype))
+    x = jnp.asarray(X[:TRAIN], dtype)
+    history = training(network(dtype), x, jnp.asarray(y[:TRAIN]), jnp.asarray(TIES, dtype))
     flat = np.concatenate([np.asarray(w, float).reshape(3, EPOCHS, -1) for w in jax.tree.leaves(history)], 2)
     distances[dtype] = np.linalg.norm(flat - flat[:1], axis=2) / np.linalg.norm(flat[:1], axis=2)
-    final = jax.tree.map(lambda w: w[:, -1], history)
-    guesses = [scores(jax.tree.map(lambda w, i=i: w[i], final), x[TRAIN:], 0.0).argmax(1) for i in range(3)]
-    accuracies[dtype] = [float((guess == y[TRAIN:]).mean()) for guess in guesses]
+    guesses = np.asarray(guessed(history, jnp.asarray(X[TRAIN:], dtype)))
+    accuracies[dtype] = (guesses == y[TRAIN:]).mean(1).tolist()
     print(f"{dtype:9s} accuracy {np.round(accuracies[dtype], 3)}, weights apart {distances[dtype][1:, -1].round(6)}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
