@@ -1,6 +1,6 @@
 """Batched quadratic programs against the peers: forward and backward time, and the error of the gradient.
 
-    python benchmarks/qp.py [--small] [NxBATCH ...]
+    python benchmarks/qp.py [--small] [--all] [NxBATCH ...]    # --all: also peers that take minutes there
     python benchmarks/qp.py --alone    # of icg alone: single precision, n = 1000, warm starts
 
 Programs with `n` variables, `n` inequalities and `n / 5` equalities, float64. All methods run in one process,
@@ -109,9 +109,9 @@ def moreau_solve(data: dict[str, np.ndarray]) -> Callable[..., Any]:
     return solve
 
 
-def methods(data: dict[str, np.ndarray]) -> dict[str, Method]:
-    """Every method that is installed; those known to be slow at the smaller sizes only."""
-    entries = data["q"].size
+def methods(data: dict[str, np.ndarray], everywhere: bool) -> dict[str, Method]:
+    """Every method that is installed; those known to be slow at the smaller sizes only, unless `everywhere`."""
+    entries = 0 if everywhere else data["q"].size
     rows = {"icg": in_jax(lambda P, q, A, b, G, h: icg.solve(icg.qp(P, q, A, b, G, h), throw=False).value, data)}
     try:
         rows["moreau"] = in_jax(moreau_solve(data), data)
@@ -219,8 +219,8 @@ def main(arguments: list[str]) -> int:
     print("|---|---|---|---|---|---|---|")
     for n, batch in sizes:
         data = programs(n, batch)
-        rows = methods(data)
-        found, right = medians(rows, 5 if n * batch < 5000 else 3), exact(data)
+        rows = methods(data, "--all" in arguments)
+        found, right = medians(rows, 5 if n * batch < 5000 else 1 if "--all" in arguments else 3), exact(data)
         for name, (forward, both) in found.items():
             error = np.abs(rows[name][2]() - right).max() / np.abs(right).max()
             ratio = both / found["icg"][1]
