@@ -110,8 +110,8 @@ class InteriorPoint(AbstractSolver):
             error = _error(problem, moved)
             # a step that overflows ends the search, and the last finite point tells the ray it was on
             finite = jnp.isfinite(error)
-            new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, error), (state.point, state.error))
-            return _State(*new, state.steps + 1, ~finite)
+            kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state.point)
+            return _State(kept, jnp.where(finite, error, state.error), state.steps + 1, ~finite)
 
         return while_loop(unfinished, step, state)
 
