@@ -7,6 +7,8 @@ import pytest
 from sklearn.linear_model import lars_path
 
 from implicitcg.tuning.homotopy import LassoPath
+from implicitcg.tuning.lasso_family import FoldPath
+from implicitcg.tuning.path_checkpoint import _restore, _state
 
 
 def data(seed, n=30, p=8):
@@ -96,3 +98,17 @@ def test_many_features_have_the_path_that_all_of_them_have_though_few_are_looked
     path.near.look(np.zeros(900), path.active)  # the wrong ones are near: it returns and finds the others
     again = path.advance(1e-4 * path.c_max)
     assert gaps_along(path, again).max() < 1e-12
+
+
+@pytest.mark.parametrize(("n", "p"), [(20, 900), (40, 10)])
+def test_a_walk_put_back_from_its_checkpoint_goes_on_with_the_same_bits(n, p):
+    X, y = data(7, n, p)
+    whole, resumed = (FoldPath(LassoPath(X[:-5], y[:-5], np.ones(p), True), X[-5:], y[-5:]) for _ in range(2))
+    top = whole.path.c_max
+    whole.extend(0.3 * top)
+    _restore(resumed, {name: np.array(kept) for name, kept in _state(whole).items()})
+    for fold in (whole, resumed):
+        fold.extend(0.01 * top)
+    np.testing.assert_array_equal(whole.c, resumed.c)
+    np.testing.assert_array_equal(whole.predictions, resumed.predictions)
+    np.testing.assert_array_equal(whole.coefficients(0.05 * top), resumed.coefficients(0.05 * top))
