@@ -151,6 +151,11 @@ def test_a_flat_direction_and_a_jumping_linear_program_are_refused_by_name():
     assert bool(icg.solve(edge, throw=False).status == icg.Status.not_unique)
     with pytest.raises(icg.SolveError, match="not unique"):
         icg.solve(edge)
+    corner = jnp.concatenate([jnp.ones((1, 2)), -jnp.eye(2)])  # its solutions are a bounded edge, where steps overflow
+    triangle = icg.qp(jnp.zeros((2, 2)), -jnp.ones(2), G=corner, h=jnp.array([1.0, 0.0, 0.0]))
+    found = icg.solve(triangle, icg.solvers.InteriorPoint(), throw=False)
+    assert bool(found.status == icg.Status.not_unique)
+    assert abs(float(jnp.sum(found.value)) - 1) < 1e-8  # on the edge, to the tolerance of an interior point
 
 
 ON_ONE_CORE = """
