@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 INTERVAL = 1.0  # seconds between writes: what a kill can cost
 LARGEST = 2**26  # bytes of warm starts that are kept; beyond, they are left out and a resumed solve starts cold
 
