@@ -22,11 +22,10 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.extend.core import Literal
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Float
 
-from ..base import Status, worst
+from ..base import Status, jaxprs, worst
 from ..core import AbstractProblem, Solution, solve
 from ..linear import AbstractDesign
 from ..penalties import L1, ElasticNet, LeastSquares
@@ -115,9 +114,9 @@ def penalised_by_response(refit: Refit, y: Any) -> bool:
     program = jax.make_jaxpr(others)(y).jaxpr
     reached = set(program.invars)
     for step in program.eqns:
-        if any(not isinstance(read, Literal) and read in reached for read in step.invars):
+        if any(not jaxprs.is_literal(read) and read in reached for read in step.invars):
             reached.update(step.outvars)
-    return any(not isinstance(out, Literal) and out in reached for out in program.outvars)
+    return any(not jaxprs.is_literal(out) and out in reached for out in program.outvars)
 
 
 def _has_closed_form(problem: Any, X: Any) -> bool:
