@@ -10,7 +10,7 @@ from ..base import one_by_one
 from ..core import AbstractInverse
 from ..linear import KKTFactor
 
-ENOUGH = 0.8  # power of a rounding (3e-13, and 3e-6 in float32) at which a residual is not refined; 1e-13 is usual
+ENOUGH = 30  # roundings of a residual with which a solution is not refined: the refined one has about ten
 SMALL = 40  # rows of the system up to which a batch is solved at once; above, its elements one after another
 
 
@@ -44,7 +44,7 @@ def _split(inverse: QuadraticInverse, rhs: Array) -> tuple[Array, Array, Array]:
 
 
 def _enough(rhs: Array) -> float:
-    return float(jnp.finfo(rhs.dtype).eps) ** ENOUGH
+    return ENOUGH * float(jnp.finfo(rhs.dtype).eps)
 
 
 def _solve(inverse: QuadraticInverse, rhs: Array) -> tuple[Array, Array]:
