@@ -243,10 +243,14 @@ class SparseDesign(AbstractDesign):
 
 
 def _prefix_sums(terms: Array) -> Array:
-    """`jnp.cumsum` by two small products with triangles of ones: a tenth of the kernels to compile."""
+    """`jnp.cumsum` by two small products with triangles of ones: a tenth of the kernels to compile.
+
+    In full precision: accelerators would round counts above a thousand otherwise.
+    """
     c = len(terms)
     width = math.isqrt(c - 1) + 1
     table = jnp.pad(terms, (0, width * width - c)).reshape(width, width)
     ones = jnp.triu(jnp.ones((width, width), terms.dtype))
-    within = table @ ones
-    return (within + (within[:, -1] @ jnp.triu(ones, 1))[:, None]).ravel()[:c]
+    within = jnp.matmul(table, ones, precision=lax.Precision.HIGHEST)
+    before = jnp.matmul(within[:, -1], jnp.triu(ones, 1), precision=lax.Precision.HIGHEST)
+    return (within + before[:, None]).ravel()[:c]

@@ -86,8 +86,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         max_solves: the budget of inner solves (one for each fold and set of hyperparameters); by default 1000
             evaluations of one hyperparameter, 300 of several, and no limit on an exact path.
         n_jobs: workers of joblib: folds of an exact path (of an elastic net, its ridges) in processes, other folds in
-            threads. `None`: one, unless a
-            `joblib.parallel_config` says otherwise.
+            threads. `None`: one, unless a `joblib.parallel_config` says otherwise.
         verbose: whether to show how the search is going.
         random_state: of the points where searches over several hyperparameters begin.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int
@@ -63,9 +64,8 @@ def descend(loss: QuadraticLoss, start: Reached, tolerance: float, max_steps: in
         steep = curvature > 1.01 * state.largest + 10 * noise
         uphill = jnp.vdot(-step / square, w - at.w) > 0
         new = new._replace(gap=relative_gap(loss, w, new.gradient, new.value))
-        kept, last = at._replace(steps=at.steps + 1), before
-        point = Reached(*(jnp.where(steep, old, now) for old, now in zip(kept, new, strict=True)))
-        previous = Reached(*(jnp.where(steep, old, now) for old, now in zip(last, at, strict=True)))
+        kept = at._replace(steps=at.steps + 1), before
+        point, previous = jax.tree.map(lambda old, now: jnp.where(steep, old, now), kept, (new, at))
         momentum = jnp.where(steep | uphill, 1, grown)
         return _State(point, previous, momentum, jnp.where(steep, 1.2 * curvature, state.largest))
 

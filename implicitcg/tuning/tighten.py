@@ -69,7 +69,6 @@ def tighten(
     falling = [float(tolerance) for tolerance in tolerances]
     if not falling or min(falling) <= 0 or any(a <= b for a, b in pairwise(falling)):
         raise ValueError(f"tolerances={tuple(tolerances)} must be positive numbers, each below the one before.")
-    folded = isinstance(criterion, AbstractCriterion)
 
     def at(tolerance: float) -> Callable[[Any], Any]:
         if isinstance(criterion, AbstractCriterion):
@@ -96,12 +95,19 @@ def tighten(
         ]
         theta, solves, seconds, last = found.theta, solves + found.solves, seconds + found.seconds, tolerance
     assert found is not None
-    reason = "a function is known by its values only"
-    if folded:
+    value, accuracy, more = _judged(criterion, at, last, theta)
+    return dataclasses.replace(
+        found, value=value, accuracy=accuracy, history=history, solves=solves + more, seconds=seconds
+    )
+
+
+def _judged(criterion: Any, at: Callable[[float], Any], last: float, theta: Any) -> tuple[float, Accuracy, int]:
+    """The criterion at the end, by a bound or else by tighter solves; how accurate that is, and the solves it took."""
+    folds, reason = 1, "a function is known by its values only"
+    if isinstance(criterion, AbstractCriterion):
+        folds = len(criterion.folds)
         try:
-            value, accuracy = proven(at(last), theta)
-            more = len(criterion.folds)
-            return _with(found, value, accuracy, history, solves + more, seconds)
+            return *proven(at(last), theta), folds
         except NotProven as why:
             reason = str(why)
     ends = [jax.jit(jax.value_and_grad(at(tolerance)))(theta) for tolerance in (last, CHECK * last)]
@@ -109,11 +115,4 @@ def tighten(
     gradients = [np.asarray(ravel_pytree(gradient)[0], np.float64) for _, gradient in ends]
     change, turn = abs(values[0] - values[1]), float(np.linalg.norm(gradients[0] - gradients[1]))
     accuracy = Accuracy(change, turn, False, f"an estimate by solves {1 / CHECK:g} times tighter: {reason}")
-    more = 2 * (len(criterion.folds) if folded else 1)
-    return _with(found, values[1], accuracy, history, solves + more, seconds)
-
-
-def _with(
-    found: TuneResult, value: float, accuracy: Accuracy, history: list[Any], solves: int, seconds: float
-) -> TuneResult:
-    return dataclasses.replace(found, value=value, accuracy=accuracy, history=history, solves=solves, seconds=seconds)
+    return values[1], accuracy, 2 * folds

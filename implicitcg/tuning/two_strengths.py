@@ -106,7 +106,7 @@ def distance_to(elements: np.ndarray, bound: int) -> float:
     return float(np.linalg.norm(nearest_to_origin(elements)[0]))
 
 
-Spread = Callable[[Callable[[float], tuple[Place, int]], Sequence[float]], Sequence[tuple[Place, int]]]
+AtOnce = Callable[[Callable[[float], tuple[Place, int]], Sequence[float]], Sequence[tuple[Place, int]]]
 
 
 def lowest_on(folds: Sequence[FoldPath], ridge: float) -> tuple[Place, int]:
@@ -155,7 +155,7 @@ class Profile:
 
 
 def tune_elastic_net(
-    folds: Sequence[FoldPath], tol: float, journal: Journal, spread: Spread | None = None
+    folds: Sequence[FoldPath], tol: float, journal: Journal, spread: AtOnce | None = None
 ) -> TuneResult:
     """The `(log alpha, l1_ratio)` of an elastic net with the least mean squared error over the folds.
 
