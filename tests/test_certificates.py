@@ -39,6 +39,20 @@ def test_a_spurious_equation_of_two_kinks_is_refused():
     assert found.verdict == "singular"
 
 
+def test_a_second_certificate_of_the_same_shapes_compiles_nothing(caplog):
+    """With other data and another tolerance; there is a kink, so every program is met."""
+    found = [icg.fixed_point(layer, 0.1 * jnp.eye(2), jnp.array(x)) for x in ([0.0, 1.0], [0.0, -3.0])]
+    solutions = [icg.solve(problem, init=jnp.zeros(2)) for problem in found]
+    with jax.log_compiles():
+        first = icg.certify(found[0], solutions[0], tol=1e-6)
+        assert "Compiling" in caplog.text
+        caplog.clear()
+        second = icg.certify(found[1], solutions[1], tol=1e-7)
+        assert "Compiling" not in caplog.text
+    assert (first.kinks, first.selections, first.verdict) == (1, 2, "certified")
+    assert (second.kinks, second.margin, second.verdict) == (1, 0.0, "certified")
+
+
 def test_a_unit_of_a_monotone_equilibrium_on_its_kink_is_certified_with_both_elements():
     rng = np.random.default_rng(0)
     A, S = rng.standard_normal((2, 4, 4)) / 2

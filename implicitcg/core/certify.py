@@ -58,4 +58,4 @@ def certify(problem: AbstractProblem, solution: Solution, *, tol: float | None =
         raise ValueError(f"tol is {tol}; give a finite distance >= 0, or None for the solution's error bound.")
     problem = problem.closed(solution.root)
     root = jax.tree.map(np.asarray, solution.root)
-    return problem.certificate(root, float(solution.residual), tol)
+    return problem.certificate(root, float(solution.residual), None if tol is None else float(tol))

@@ -134,7 +134,7 @@ class AbstractProblem(eqx.Module, Generic[Z]):
 
         The default enumerates the elements at the kinks of `residual` and compares their determinants.
         """
-        return vertex_certificate(self.residual, z, residual, tolerance)
+        return vertex_certificate(self, z, residual, tolerance)
 
 
 class Found(eqx.Module, Generic[Z]):

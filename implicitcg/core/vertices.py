@@ -7,55 +7,82 @@ exactly when the determinants at the vertices are nonzero and of one sign.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ..nonsmooth import RankOneTerms, conservative_jacobian, kinks, rank_one_terms
+from ..nonsmooth import RankOneTerms, rank_one_terms
+from ..nonsmooth.conservative import Programs
+from ..nonsmooth.report import count_and_margin
 from .certificate import Certificate, Verdict, judge_positive_definite
 
 ENUMERATED = 10  # kinks up to which all vertices are formed from the rank-one terms: 1024 matrices
 SAMPLED = 1024  # elements examined where the kinks have no rank-one form
+REMEMBERED = 64  # structures of problems whose compiled programs are kept
 
 
-def vertex_certificate(residual: Callable[[Any], Any], z: Any, error: float, tolerance: float | None) -> Certificate:
-    """The certificate of `F(z) = residual(z)` from the elements of its conservative Jacobian at `z`.
+def vertex_certificate(problem: Any, z: Any, error: float, tolerance: float | None) -> Certificate:
+    """The certificate of `problem.residual(z) = 0` from the elements of its conservative Jacobian at `z`.
 
     Kinks closer than `tolerance` are active; by default those closer than the error of `z`, estimated by the residual
     times the largest `||B^{-1}||` met.
     """
-    flat, unravel = ravel_pytree(jax.tree.map(jax.numpy.asarray, z))
-
-    def equation(v: Any) -> Any:
-        return ravel_pytree(residual(unravel(v)))[0]
-
-    eps = float(jax.numpy.finfo(flat.dtype).eps)
-    near = eps**0.75 * max(1.0, float(np.max(np.abs(flat), initial=0.0))) if tolerance is None else tolerance
-    found = _examine(equation, flat, near)
+    z = jax.tree.map(jnp.asarray, z)
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(z)]
+    eps = float(np.finfo(np.result_type(*leaves)).eps) if leaves else 0.0
+    size = max(1.0, *(float(np.max(np.abs(leaf), initial=0.0)) for leaf in leaves)) if leaves else 1.0
+    near = eps**0.75 * size if tolerance is None else tolerance
+    found = _examine(problem, z, near)
     if tolerance is None and found.min_singular_value > 0:
         bound = 2 * error / found.min_singular_value
         if near < bound and found.margin <= bound:  # the solution is too inexact to tell these kinks apart
-            return _examine(equation, flat, bound)
+            return _examine(problem, z, bound)
     return found
 
 
-def _examine(equation: Callable[[Any], Any], z: Any, near: float) -> Certificate:
+def kinks_of(problem: Any, z: Any, tolerance: float) -> tuple[int, float]:
+    """How many kinks of the problem's equation are within `tolerance` of `z`, and how far the nearest of all is."""
+    count, margin = _kinks(problem, z, jnp.asarray(tolerance, float))
+    return int(count), float(margin)
+
+
+@eqx.filter_jit
+def _kinks(problem: Any, z: Any, tolerance: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return count_and_margin(lambda z: ravel_pytree(problem.residual(z))[0], z, tol=tolerance)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _programs(structure: Any, static: tuple) -> Programs:
+    def equation(z: Any, numbers: Any) -> Any:
+        problem = eqx.combine(numbers, jax.tree.unflatten(structure, static))
+        return ravel_pytree(problem.residual(z))[0]
+
+    return Programs(equation)
+
+
+def _examine(problem: Any, z: Any, near: float) -> Certificate:
     """The vertices by their rank-one terms where the kinks have them, by evaluation otherwise."""
-    report = kinks(equation, z, tol=near)
-    count, margin = int(np.sum(report.entries)), float(report.margin)
-    terms = rank_one_terms(equation, z, tol=near) if count else None
+    count, margin = kinks_of(problem, z, near)
+    numbers, rest = eqx.partition(problem, lambda leaf: isinstance(leaf, jax.Array | np.ndarray | np.generic))
+    static, structure = jax.tree.flatten(rest)
+    elements = _programs(structure, tuple(static)).at(z, numbers, tol=near)
+    terms = rank_one_terms(elements) if count else None
     if terms is not None and count > ENUMERATED:
         return _by_symmetric_part(terms, count, margin)
     if terms is not None:
         weights = np.asarray(list(itertools.product([0.0, 1.0], repeat=len(terms.left))))
         matrices = terms.base + np.einsum("vk,ki,kj->vij", weights, terms.left, terms.right)
         return _judge(matrices, True, True, count, margin)
-    elements = conservative_jacobian(equation, z, tol=near, max_elements=SAMPLED)
-    return _judge(np.asarray(elements.vertices), elements.exhaustive, count == 0, count, margin)
+    found = elements.enumerated(z, SAMPLED)
+    blocks = [np.asarray(block) for block in jax.tree.leaves(found.vertices)]
+    matrices = np.concatenate([block.reshape(*block.shape[:2], -1) for block in blocks], axis=2)
+    return _judge(matrices, found.exhaustive, count == 0, count, margin)
 
 
 def _by_symmetric_part(terms: RankOneTerms, count: int, margin: float) -> Certificate:

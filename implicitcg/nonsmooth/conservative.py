@@ -72,10 +72,24 @@ def conservative_jacobians(
     >>> [elements(x, 1.0).vertices.tolist() for x in (0.0, 1.0)]
     [[0.0], [0.0, 1.0]]
     """
-    programs: dict[Any, tuple[Elements, list]] = {}
+    programs = Programs(fn)
 
     def at(x: Any, *data: Any) -> JacobianSet:
         x, data = jax.tree_util.tree_map(jnp.asarray, (x, data))
+        return programs.at(x, *data, tol=tol).enumerated(x, max_elements, seed)
+
+    return at
+
+
+class Programs:
+    """The compiled parts of one function, once for every shape of its arguments."""
+
+    def __init__(self, fn: Callable[..., Any]):
+        self.fn = fn
+        self.known: dict[Any, tuple[Elements, list]] = {}
+
+    def at(self, x: Any, *data: Any, tol: float) -> Elements:
+        """Those for these arrays, moved there; only `x` is differentiated."""
         if is_traced((x, data)):
             raise TypeError(
                 "conservative_jacobian needs a concrete point: how many elements there are depends on the values. Call "
@@ -83,16 +97,13 @@ def conservative_jacobians(
             )
         leaves, structure = jax.tree_util.tree_flatten((x, *data))
         key = (structure, *[(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in leaves])
-        if key not in programs:
-            closed = closing.close(fn, (x, *data), {})
-            constants = closed.arguments[: closed.closed_over]
-            programs[key] = Elements(closed, tol, len(jax.tree_util.tree_leaves(x))), constants
-        problem, constants = programs[key]
-        problem.move([*constants, *leaves])
-        found = _enumerate(problem, max_elements, np.random.default_rng(seed))
-        return _as_set(problem, found, x)
-
-    return at
+        if key not in self.known:
+            closed = closing.close(self.fn, (x, *data), {})
+            moved = len(jax.tree_util.tree_leaves(x))
+            self.known[key] = Elements(closed, moved), closed.arguments[: closed.closed_over]
+        problem, constants = self.known[key]
+        problem.move([*constants, *leaves], tol)
+        return problem
 
 
 class _Found(NamedTuple):
@@ -106,15 +117,14 @@ class _Found(NamedTuple):
 class Elements:
     """The compiled parts: what is ambiguous, and the Jacobian for given weights."""
 
-    def __init__(self, closed: closing.Closed, tol: float, leaves: int | None = None):
-        """`leaves` is how many arguments are differentiated, the first ones; `None` for all."""
-        self.tol = tol
-        first, last = closed.closed_over, len(closed.arguments) if leaves is None else closed.closed_over + leaves
+    def __init__(self, closed: closing.Closed, leaves: int):
+        """`leaves` is how many arguments are differentiated, the first ones."""
+        first, last = closed.closed_over, closed.closed_over + leaves
         self.moving = [m and first <= i < last for i, m in enumerate(closed.moving)]
-        whole = sites.linearise(closed.program, closed.arguments, self.moving, Reading(tol))
-        self.split = whole.split(closed.arguments)
+        arguments = [*closed.arguments, jnp.zeros(())]
+        whole = sites.linearise(closed.program, arguments, self.moving, Reading(tol=None))
+        self.split = whole.split(arguments)
         self.linear = self.split.rest
-        self.rule = selections.given(tol)
         outputs = jax.eval_shape(lambda *a: closed.rebuild(sites.jaxprs.run(closed.program, a)), *closed.arguments)
         if len(jax.tree_util.tree_leaves(outputs)) != 1:
             raise TypeError("conservative_jacobian needs a function that returns one array; concatenate its results.")
@@ -123,38 +133,42 @@ class Elements:
         self.columns = sum(a.size for a in self.inputs)
         self._walk = jax.jit(self._records)
         self._compute = jax.jit(self._evaluate)
-        self.move(closed.arguments)
 
-    def move(self, arguments: list) -> None:
-        """To another point."""
-        self.arguments, self.known = self.split.at(arguments)
+    def move(self, arguments: list, tol: float) -> None:
+        """To another point and tolerance, none of which is compiled in."""
+        self.tol = tol
+        self.arguments, self.known = self.split.at([*arguments, jnp.asarray(tol, float)])
+
+    def enumerated(self, x: Any, max_elements: int, seed: int = 0) -> JacobianSet:
+        """The set at the point `x` where they are."""
+        return _as_set(self, _enumerate(self, max_elements, np.random.default_rng(seed)), x)
 
     def evaluate(self, batch: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
         """Values and Jacobians `(rows, columns)` for a batch of weights."""
-        return self._compute(self.arguments, batch)
+        return self._compute(self.arguments, self.tol, batch)
 
     def records(self, fixed: dict[int, np.ndarray]) -> list[sites.Record]:
         """What is chosen at each site, given some choices."""
         if not fixed and all(record is not None for record in self.known):
             return jax.device_get(self.known)
-        return jax.device_get(self._walk(self.arguments, {i: jnp.asarray(w) for i, w in fixed.items()}))
+        return jax.device_get(self._walk(self.arguments, self.tol, {i: jnp.asarray(w) for i, w in fixed.items()}))
 
-    def _records(self, arguments: list, weights: dict[int, Any]) -> list[sites.Record]:
+    def _records(self, arguments: list, tol: Any, weights: dict[int, Any]) -> list[sites.Record]:
         still = [jnp.zeros_like(a) for a in self.inputs]
-        return self.linear.records(arguments, still, self._spread(weights), self.rule)
+        return self.linear.records(arguments, still, self._spread(weights), selections.given(tol))
 
     def _spread(self, weights: dict[int, Any]) -> list:
         return [weights.get(i) for i in range(len(self.linear.sites))]
 
-    def _evaluate(self, arguments: list, batch: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
+    def _evaluate(self, arguments: list, tol: Any, batch: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
         def one(weights: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
-            return self._one(arguments, weights)
+            return self._one(arguments, tol, weights)
 
         return jax.vmap(one)(batch) if batch else jax.tree_util.tree_map(lambda v: v[None], one({}))
 
-    def _one(self, arguments: list, weights: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
+    def _one(self, arguments: list, tol: Any, weights: dict[int, Any]) -> tuple[jax.Array, jax.Array]:
         spread = self._spread(weights)
-        manner = sites.Manner(self.rule)
+        manner = sites.Manner(selections.given(tol))
         basis = jnp.eye(self.columns, dtype=jnp.result_type(*[a.dtype for a in self.inputs]))
 
         def tangents(row):
@@ -240,17 +254,14 @@ def _jacobians(problem, fixed, soft, combinations) -> Iterator[tuple[np.ndarray,
     combinations = iter(combinations)
     while chunk := list(itertools.islice(combinations, BATCH)):
         size = len(chunk)
-        padded = chunk + [chunk[-1]] * (_room(size) - size)  # few batch sizes, so few compilations
+        room = BATCH if size > 16 else 16 if size > 1 else 1  # few batch sizes, so few compilations
+        padded = chunk + [chunk[-1]] * (room - size)
         batch = {
             a.index: jnp.asarray(np.stack(column)) for a, column in zip(soft, zip(*padded, strict=False), strict=False)
         }
         batch |= {i: jnp.broadcast_to(jnp.asarray(w), (len(padded), *w.shape)) for i, w in fixed.items()}
         values, rows = jax.device_get(problem.evaluate(batch))
         yield values[:size], rows[:size]
-
-
-def _room(size: int) -> int:
-    return BATCH if size > 16 else 16 if size > 1 else 1
 
 
 def _same(values: np.ndarray, reference: np.ndarray, tol: float) -> np.ndarray:

@@ -97,7 +97,7 @@ def combine(equation: Any, answers: list[Any], truths: list[Truth | None]) -> Tr
     return Truth(weight, distance, known[0].name, all(truth.equality for truth in known))
 
 
-def select(equation: Any, where: str, tol: float, reporting: bool, truth: Truth, operands: list[Any]) -> Array:
+def select(equation: Any, where: str, tol: float | Array, reporting: bool, truth: Truth, operands: list[Any]) -> Array:
     """`select_n(condition, otherwise, then)` whose tangent is mixed by the weight where the branches agree."""
     condition, otherwise, then = operands
     shape = jnp.shape(then)
@@ -106,7 +106,7 @@ def select(equation: Any, where: str, tol: float, reporting: bool, truth: Truth,
     hard, soft, distance = spread(condition), spread(truth.weight), spread(truth.distance)
 
     def derivative(primals, tangents):
-        (hard, soft, distance, otherwise, then), (*_, dotherwise, dthen) = primals, tangents
+        (hard, soft, distance, tol, otherwise, then), (*_, dotherwise, dthen) = primals, tangents
         meet = agree(then, otherwise, tol)
         if reporting:
             soft = choice.choose(soft, jnp.where(meet, distance, jnp.inf), name=truth.name, where=where)
@@ -115,14 +115,14 @@ def select(equation: Any, where: str, tol: float, reporting: bool, truth: Truth,
                 soft = soft * choice.report(jnp.ones_like(then), apart, name=truth.name, kind="jump", where=where)
         return mix(jnp.where(meet, soft, hard), dthen, dotherwise)
 
-    def value(hard, soft, distance, otherwise, then):
+    def value(hard, soft, distance, tol, otherwise, then):
         return jnp.where(hard == 1, then, otherwise)
 
-    parts = [lax.stop_gradient(part) for part in (hard, soft, distance)]
+    parts = [lax.stop_gradient(part) for part in (hard, soft, distance, jnp.asarray(tol, dtype))]
     return piece(value, derivative)(*parts, jnp.asarray(otherwise), jnp.asarray(then))
 
 
-def agree(a: Array, b: Array, tol: float) -> Array:
+def agree(a: Array, b: Array, tol: float | Array) -> Array:
     """Whether two branches meet: within `tol`, or within the rounding of a few operations."""
     rounding = 16 * np.finfo(a.dtype).eps * jnp.maximum(jnp.maximum(jnp.abs(a), jnp.abs(b)), 1)
     return (a == b) | (jnp.abs(a - b) <= jnp.maximum(rounding, tol))

@@ -106,10 +106,24 @@ def kinks(fn: Callable[..., Any], *args: Any, tol: float = 0.0, **kwargs: Any) -
     >>> report.names, report.entries.tolist(), report.picks.tolist()
     (('relu',), [1], [0.0])
     """
+    return _table(*_read(fn, args, kwargs, tol), tol)
+
+
+def count_and_margin(fn: Callable[..., Any], *args: Any, tol: Any) -> tuple[Int[Array, ""], Float[Array, ""]]:
+    """The count and the margin of `kinks`, without its table; `tol` may be traced."""
+    _, measured = _read(fn, args, {}, tol)
+    if not measured:
+        return jnp.zeros((), jnp.int32), jnp.asarray(jnp.inf)
+    counts, near, _ = (jnp.stack(column) for column in zip(*measured, strict=True))
+    return counts.sum(dtype=jnp.int32), near.min()
+
+
+def _read(fn: Callable[..., Any], args: tuple, kwargs: dict, tol: Any) -> tuple[list[sites.Site], list[tuple]]:
+    """All places where a branch is chosen, and what `_measured` says of each."""
     closed = closing.close(fn, args, kwargs)
     moving = [moves and i >= closed.closed_over for i, moves in enumerate(closed.moving)]
     if not any(moving):
-        return _table([], [], tol)
+        return [], []
     linear = sites.linearise(closed.program, closed.arguments, moving, Reading(tol, reporting=True))
     outputs = len(jaxprs.program(linear.program).outputs)
     program = jaxprs.live(linear.program, [i >= linear.results for i in range(outputs)])
@@ -121,10 +135,10 @@ def kinks(fn: Callable[..., Any], *args: Any, tol: float = 0.0, **kwargs: Any) -
         records = linear.records(arguments, still)
         return [_measured(site, record, tol) for site, record in zip(linear.sites, records, strict=False)]
 
-    return _table(list(linear.sites), measure(closed.arguments, still), tol)
+    return list(linear.sites), measure(closed.arguments, still)
 
 
-def _measured(site: sites.Site, record: sites.Record, tol: float) -> tuple[Array, Array, Array]:
+def _measured(site: sites.Site, record: sites.Record, tol: Any) -> tuple[Array, Array, Array]:
     """Ambiguous entries, the smallest distance, and what is picked there."""
     distance = jnp.where(jnp.isnan(record.distance), jnp.inf, record.distance)
     many = selections.ambiguous(site, distance, tol)

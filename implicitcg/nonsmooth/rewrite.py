@@ -23,12 +23,12 @@ from .predicates import Truth
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How a program is read: `tol`, what counts as a tie; `reporting`, mark also what cannot be chosen; `in_rule`, the
-    name of the user's custom function whose derivative rule this is, where a truth value is itself a slope; `caller`,
-    the line that called what is read.
+    """How a program is read: `tol`, what counts as a tie (it may be traced); `reporting`, mark also what cannot be
+    chosen; `in_rule`, the name of the user's custom function whose derivative rule this is, where a truth value is
+    itself a slope; `caller`, the line that called what is read.
     """
 
-    tol: float = 0.0
+    tol: Any = 0.0
     reporting: bool = False
     in_rule: str = ""
     caller: str = ""

@@ -23,7 +23,7 @@ def runs(gap: Array, tol: float) -> Array:
     return jnp.concatenate([start, jnp.cumsum(breaks.astype(jnp.int32), -1)], -1)
 
 
-def ambiguous(site: Site, distance: Array, tol: float) -> Array:
+def ambiguous(site: Site, distance: Array, tol: float | Array) -> Array:
     """Which entries may be chosen otherwise; for the kinds with an axis of candidates, the mask has that axis too."""
     near = distance <= tol
     if site.kind in ("simplex", "index"):
@@ -89,7 +89,7 @@ def scored(tol: float) -> Rule:
     return rule
 
 
-def given(tol: float) -> Rule:
+def given(tol: float | Array) -> Rule:
     """The weights that are given, where the choice is ambiguous."""
 
     def rule(site: Site, default: Array, distance: Array, weight: Array | None) -> Array:

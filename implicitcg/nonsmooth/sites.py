@@ -149,13 +149,21 @@ class Split:
 
 
 def linearise(program: Any, arguments: list[Any], moving: list[bool], reading: rewrite.Reading) -> Derivative:
-    """The derivative program of a traced function in those arguments that are marked as `moving`."""
+    """The derivative program of a traced function in those arguments that are marked as `moving`.
+
+    Where `reading.tol` is `None` it is the last of the arguments, after those of `program`.
+    """
 
     def both(arguments, tangents):
+        read = reading
+        if reading.tol is None:
+            *arguments, tol = arguments
+            read = dataclasses.replace(reading, tol=tol)
+
         def value(*free):
             supply = iter(free)
             full = [next(supply) if moves else argument for moves, argument in zip(moving, arguments, strict=False)]
-            return rewrite.evaluate(program, full, moving, reading)
+            return rewrite.evaluate(program, full, moving, read)
 
         primals = [a for a, moves in zip(arguments, moving, strict=False) if moves]
         results, tangents_out = jax.jvp(value, primals, tangents)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from . import closing
 from .alternatives import Alternatives, alternatives
 from .conservative import Elements
 
@@ -23,17 +21,14 @@ class RankOneTerms(NamedTuple):
     right: np.ndarray
 
 
-def rank_one_terms(fn: Callable[[Any], Any], x: Any, *, tol: float) -> RankOneTerms | None:
-    """The Jacobian of `fn` at `x` as an affine function of its kinks, or `None` where it is not one.
+def rank_one_terms(problem: Elements) -> RankOneTerms | None:
+    """The Jacobian of a program where it is, as an affine function of its kinks, or `None` where it is not one.
 
     `k + 3` Jacobians are evaluated for `k` kinks, where enumeration needs `2^k`. The form holds when every kink is
     scalar and none is seen through another; it is verified at the opposite vertex and at a random point of the box.
     """
-    problem = Elements(closing.close(fn, (x,), {}), tol)
-    records = problem.records({})
-    free = [
-        alternatives(i, site, r, tol) for i, (site, r) in enumerate(zip(problem.linear.sites, records, strict=True))
-    ]
+    records = enumerate(zip(problem.linear.sites, problem.records({}), strict=True))
+    free = [alternatives(i, site, record, problem.tol) for i, (site, record) in records]
     kinked: list[Alternatives] = [a for a in free if a is not None]
     if not kinked or any(a.site.kind != "interval" or not a.exhaustive for a in kinked):
         return None

@@ -96,7 +96,7 @@ class AffineEquilibrium(AbstractProblem[Array]):
         modulus, size = self.modulus(), float(np.linalg.norm(self.map.blocks(), 2, axis=(-2, -1)).max())
         distance = np.asarray(self.activation.distance(self.preactivation(jnp.asarray(z))))
         if modulus <= rounding * max(1.0, size) or not self.activation.separable:
-            return vertex_certificate(self.residual, z, residual, tolerance)
+            return vertex_certificate(self, z, residual, tolerance)
         near = self.map.row_norm() * self.error_bound(residual) if tolerance is None else tolerance
         kinks = int(np.sum(distance <= near))
         kind = "a contraction" if size < 1 else f"monotone with m = {modulus:.3g}"

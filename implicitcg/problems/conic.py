@@ -14,8 +14,8 @@ from jaxtyping import ArrayLike, Float
 from ..base import kink_tolerance
 from ..base.checks import floating, require_finite
 from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation, judge_positive_definite
+from ..core.vertices import kinks_of
 from ..linear import AbstractMatrix, problem_matrix
-from ..nonsmooth import kinks
 from ..penalties.cones import AbstractCone
 from ..solvers.external import Clarabel
 from ..solvers.external.cone_faces import layout
@@ -109,9 +109,9 @@ class Conic(AbstractProblem[ConicPoint]):
             if found.verdict != "unknown":
                 return found
         else:
-            report = kinks(self.residual, z, tol=kink_tolerance(z.v.dtype) if tolerance is None else tolerance)
+            count, margin = kinks_of(self, z, kink_tolerance(z.v.dtype) if tolerance is None else tolerance)
             reason = "the program is too large for its elements to be examined, and no sufficient condition holds"
-            found = Certificate("unknown", int(np.sum(report.entries)), float(report.margin), 0.0, 0, reason)
+            found = Certificate("unknown", count, margin, 0.0, 0, reason)
         definite, smallest = self._regular_in_every_element(np.asarray(z.v, np.float64), tolerance)
         if not definite:
             return found
