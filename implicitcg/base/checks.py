@@ -28,13 +28,14 @@ def floating(x: Any, name: str, dtype: Any = None) -> Array:
     if isinstance(x, eqx.Module):
         raise TypeError(f"{name} is a {type(x).__name__}, and this takes arrays only.")
     if not isinstance(x, jax.Array) and not is_traced(x):
-        x = np.asarray(x)  # lists, data frames: NumPy knows them all
+        x = np.array(x)  # lists, data frames: NumPy knows them all; what is put may share its memory
         if x.dtype.kind not in "fiubc":
             raise TypeError(
                 f"{name} holds {x.dtype} entries, not numbers. Convert text columns to numbers or drop them, and "
                 "replace missing entries."
             )
-    array = jnp.asarray(x)
+    # `jnp.asarray` compiles a program for every shape of a NumPy array
+    array = jax.device_put(x) if isinstance(x, np.ndarray) else jnp.asarray(x)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise TypeError(f"{name} is complex ({array.dtype}); only real arrays are supported.")
     if dtype is not None:

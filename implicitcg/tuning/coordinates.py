@@ -15,9 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.flatten_util import ravel_pytree
 
-from ..base import is_traced
+from ..base import checks, is_traced
 
 
 class AbstractTransform(abc.ABC):
@@ -132,18 +131,17 @@ class Coordinates:
         if is_traced(theta0):
             raise TypeError("icg.tune runs a search on concrete numbers; call it outside jit, vmap and grad.")
         try:
-            tree = jax.tree.map(_inexact, theta0)
+            tree = jax.tree.map(lambda leaf: checks.floating(leaf, "a leaf"), theta0)
         except TypeError as error:
             raise TypeError(f"theta0 must be a tree of numbers: {error}") from error
-        flat, self._unravel = ravel_pytree(tree)
-        if flat.size == 0:
+        leaves, self._structure = jax.tree.flatten(tree)
+        if sum(leaf.size for leaf in leaves) == 0:
             raise ValueError("theta0 is empty: there is nothing to tune.")
-        natural = np.asarray(flat)
-        self.dtype = natural.dtype
+        self._leaves = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+        self.dtype = np.dtype(jnp.result_type(*leaves))
+        natural = np.concatenate([np.ravel(leaf).astype(self.dtype) for leaf in leaves])
         if not np.isfinite(natural).all():
             raise ValueError("theta0 is not finite. For a log-penalty start from `jnp.log(alpha)` with alpha > 0.")
-        leaves = jax.tree.leaves(tree)
-        self._sizes = [int(leaf.size) for leaf in leaves]
         self._transforms = _broadcast(transforms, tree, lambda leaf: isinstance(leaf, AbstractTransform), "transforms")
         self._transforms = [Free() if transform is None else transform for transform in self._transforms]
         for transform in self._transforms:
@@ -160,16 +158,19 @@ class Coordinates:
         self.start = np.clip(self.start, self.low, self.high).astype(self.dtype)
 
     def natural(self, flat: Any) -> Any:
-        """The tree of hyperparameters at the search coordinates `flat`; traceable."""
+        """The tree of hyperparameters at the search coordinates `flat`; traceable. Of NumPy where `flat` is."""
         parts, at = [], 0
-        for transform, size in zip(self._transforms, self._sizes, strict=True):
-            parts.append(transform.natural(flat[at : at + size]))
-            at += size
-        return self._unravel(jnp.concatenate(parts))
+        for transform, leaf in zip(self._transforms, self._leaves, strict=True):
+            part: Any = transform.natural(flat[at : at + leaf.size])  # type: ignore[arg-type]
+            if isinstance(flat, np.ndarray):  # NumPy brings it into shape without compiling how
+                part = np.asarray(part)
+            parts.append(part.reshape(leaf.shape).astype(leaf.dtype))
+            at += leaf.size
+        return jax.tree.unflatten(self._structure, parts)
 
     def one(self, value: float) -> Any:
         """The tree at the coordinate `value` of a single hyperparameter."""
-        return self.natural(jnp.asarray(np.full(1, value, self.dtype)))
+        return jax.device_put(self.natural(np.full(1, value, self.dtype)))
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -187,15 +188,15 @@ class Coordinates:
     def _to_search(self, flat: np.ndarray) -> np.ndarray:
         parts, at = [], 0
         with np.errstate(divide="ignore", invalid="ignore"):
-            for transform, size in zip(self._transforms, self._sizes, strict=True):
-                parts.append(transform.search(flat[at : at + size]))
-                at += size
+            for transform, leaf in zip(self._transforms, self._leaves, strict=True):
+                parts.append(transform.search(flat[at : at + leaf.size]))
+                at += leaf.size
         return np.concatenate(parts)
 
     def _box(self, bounds: Any, leaves: list[Any], tree: Any) -> tuple[np.ndarray, np.ndarray]:
         limits = [transform.limits() for transform in self._transforms]
-        least = np.repeat([low for low, _ in limits], self._sizes)
-        most = np.repeat([high for _, high in limits], self._sizes)
+        least = np.repeat([low for low, _ in limits], [leaf.size for leaf in self._leaves])
+        most = np.repeat([high for _, high in limits], [leaf.size for leaf in self._leaves])
         if bounds is None:
             return least, most
         pairs = _broadcast(bounds, tree, _is_pair, "bounds")
@@ -231,8 +232,3 @@ def _broadcast(prefix: Any, tree: Any, is_leaf: Callable[[Any], bool], name: str
     except ValueError as error:
         raise ValueError(f"`{name}` must have the structure of theta0, or be one for all of it: {error}") from error
     return jax.tree.leaves(spread, is_leaf=lambda leaf: leaf is None or is_leaf(leaf))
-
-
-def _inexact(leaf: Any) -> Any:
-    leaf = jnp.asarray(leaf)
-    return leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.astype(jnp.result_type(float))

@@ -138,9 +138,12 @@ def recognise(criterion: Any, theta: float, rebuild: Callable[[float], Any]) -> 
     X, y = np.asarray(criterion.X), np.asarray(criterion.y)
     step = 0.05 * abs(theta) if theta else 0.05
 
+    # rows are put once: models that take them as they are then share them at every theta
+    rows = [jax.device_put((X[fold.train], y[fold.train])) for fold in criterion.folds]
+
     def problems(value: float) -> list[Any]:
         hyper = rebuild(value)
-        return [criterion.problem(X[fold.train], y[fold.train], hyper) for fold in criterion.folds]
+        return [criterion.problem(X, y, hyper) for X, y in rows]
 
     here = problems(theta)
     if not all(_is_lasso(problem) for problem in here):
