@@ -33,7 +33,7 @@ def vertex_certificate(problem: Any, z: Any, error: float, tolerance: float | No
     Kinks closer than `tolerance` are active; by default those closer than the error of `z`, estimated by the residual
     times the largest `||B^{-1}||` met.
     """
-    z = jax.tree.map(jnp.asarray, z)
+    z = jax.device_put(z)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(z)]
     eps = float(np.finfo(np.result_type(*leaves)).eps) if leaves else 0.0
     size = max(1.0, *(float(np.max(np.abs(leaf), initial=0.0)) for leaf in leaves)) if leaves else 1.0

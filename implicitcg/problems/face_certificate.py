@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -14,6 +15,7 @@ from ..base import kink_tolerance
 from ..core import Certificate, judge_positive_definite
 from ..penalties import AbstractSeparable, Branches
 
+SMALLEST = 32  # faces up to this size share one program
 ENUMERATED = 10  # kinks of a nonconvex penalty up to which all vertices are compared: 1024 determinants
 
 
@@ -27,7 +29,7 @@ def certify_face(problem: Any, z: Array, residual: float, tolerance: float | Non
     lower ones being definite still suffices. At a saddle it is not definite, and the determinants at the vertices,
     multi-affine in all weights, are compared instead.
     """
-    branches, *facts = _examine(problem, jnp.asarray(z))
+    branches, *facts = _examine(problem, jax.device_put(z))
     curvature, blocks, low, here, apart = map(np.asarray, facts)
     free, distance = np.asarray(branches.free) > 0, np.asarray(branches.distance)
 
@@ -122,11 +124,13 @@ def _block(problem: Any, z: Array, index: Array, tied: Array) -> Array:
 
 
 def _hessian(problem: Any, z: Array, index: np.ndarray, tied: np.ndarray) -> np.ndarray:
-    padded = np.zeros(1 << max(len(index) - 1, 0).bit_length(), np.int32)  # few shapes, so few compilations
+    padded = np.zeros(max(SMALLEST, 1 << max(len(index) - 1, 0).bit_length()), np.int32)  # few shapes, so few programs
     padded[: len(index)] = index
-    block = _block(problem, jnp.asarray(z), jnp.asarray(padded), jnp.asarray(tied))
+    block = _block(problem, *jax.device_put((z, padded, tied)))
     return np.asarray(block)[: len(index), : len(index)]
 
 
 def _on_kink(branches: Branches, tolerance: float) -> np.ndarray:
-    return np.asarray(branches.on_kink(tolerance))
+    """`Branches.on_kink` on the host, where it compiles nothing."""
+    distance, scale = np.asarray(branches.distance), np.asarray(branches.scale)
+    return distance <= np.maximum(tolerance, kink_tolerance(scale.dtype) * scale)

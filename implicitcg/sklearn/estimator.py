@@ -7,7 +7,6 @@ import dataclasses
 from typing import Any, NamedTuple, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator
@@ -33,7 +32,7 @@ from ..tuning.search import QuasiNewton
 from . import exact
 from .families import AbstractFamily, Box, ElasticNet, Groups, Lasso
 from .folds import Folds, Scoring, folds_of, scoring_of
-from .oracle import Data, WeightedFoldsOracle, filled, finish, posed, residual_at
+from .oracle import Data, WeightedFoldsOracle, filled, posed, read, solved
 
 DENSE = 4_000_000  # entries up to which a sparse X is filled: 32 MB, and every method is quicker on it
 EVALUATIONS = 1000, 300  # of the criterion at most, by default: for one hyperparameter, and for several
@@ -266,18 +265,17 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
     def _finish(self, task: Task, theta: np.ndarray, known: tuple[np.ndarray, float] | None, dtype: Any) -> None:
         """Fit on all rows where the coefficients are not `known` already, and certify."""
         data, family = task.data, task.family
-        hyper = jnp.asarray(data.theta_filled(family, theta))
-        arguments = (family, data.X, data.y, data.groups, hyper, jnp.asarray(data.rows_filled(task.weights)))
-        problem, start = posed(*arguments)
+        hyper, rows = jax.device_put((data.theta_filled(family, theta), data.rows_filled(task.weights)))
+        problem, start = posed(family, data.X, data.y, data.groups, hyper, rows)
         if known is None:
-            coef, intercept, root, residual, status = finish(*arguments, start)
+            root, status = solved(family, task.scoring.loss, data, hyper, rows, start)
             if int(np.asarray(status._value)) != 0:
                 raise SolveError(status, "This was the fit on all rows, at the hyperparameters that the folds chose.")
         else:
-            coef, intercept = map(np.asarray, known)
-            root = jnp.asarray(np.pad(coef, (0, start.size - coef.size)))
-            residual = residual_at(problem, root)
+            root = jax.device_put(np.pad(known[0], (0, start.size - known[0].size)))
+        coef, intercept, residual = read(family, problem, root)
         self.certificate_: Certificate = problem.certificate(np.asarray(root), float(residual), None)
+        coef, intercept = (coef, intercept) if known is None else known
         self._store(np.asarray(coef)[: data.columns], np.asarray(intercept), dtype)
 
     def _told(self, family: AbstractFamily, step: Step) -> dict[str, Any]:
@@ -294,7 +292,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
 
 
 def _coordinates(box: Box) -> Coordinates:
-    return Coordinates(jnp.asarray(box.start), bounds=(box.low, box.high))
+    return Coordinates(jax.device_put(box.start), bounds=(box.low, box.high))
 
 
 def _on_host(result: TuneResult) -> TuneResult:

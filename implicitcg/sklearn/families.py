@@ -43,7 +43,6 @@ class AbstractFamily(abc.ABC):
 
     fit_intercept: bool
     rows: ClassVar[tuple[int, ...]] = (256,)  # small data are filled up to the next of these
-    together: ClassVar[bool] = True  # whether the folds of small data are best solved in one call
 
     @abc.abstractmethod
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.flatten_util import ravel_pytree
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..base import Status
@@ -27,8 +28,7 @@ COLUMNS = 32  # up to here data are small, and filled up so that one program ser
 class Data(NamedTuple):
     """What a program takes: a design `(n, p)`, responses, groups; filled up where it is small.
 
-    `rows` and `columns` are the true sizes. Rows that fill up have weight zero everywhere, columns are zero. `together`
-    says whether all folds are solved in one call.
+    `rows` and `columns` are the true sizes. Rows that fill up have weight zero everywhere, columns are zero.
     """
 
     X: Any
@@ -36,7 +36,6 @@ class Data(NamedTuple):
     groups: Groups | None
     rows: int
     columns: int
-    together: bool
 
     def rows_filled(self, weights: np.ndarray) -> np.ndarray:
         """Weights `(..., rows)`, zero for the rows that fill up."""
@@ -51,19 +50,19 @@ def filled(family: AbstractFamily, X: Any, y: np.ndarray, groups: Groups | None,
     """The data, filled up to one of few sizes where they are small and dense; `filler` is a valid response."""
     n, p = X.shape
     if isinstance(X, AbstractDesign) or n > family.rows[-1] or p > COLUMNS:
-        return Data(_on_device(X), jnp.asarray(y), groups, n, p, False)
+        return Data(_on_device(X), jax.device_put(y), groups, n, p)
     more_rows, more_columns = min(room for room in family.rows if room >= n) - n, COLUMNS - p
     X = np.pad(X, ((0, more_rows), (0, more_columns)))
     y = np.pad(y, [(0, more_rows)] + [(0, 0)] * (y.ndim - 1), constant_values=filler)
     if groups is not None:  # every column may be a group; groups without columns have weight one and no effect
         weights = np.pad(groups.weights, (0, X.shape[1] - len(groups.weights)), constant_values=1.0)
         labels = np.pad(groups.labels, (0, more_columns), constant_values=X.shape[1] - 1)
-        groups = Groups(jnp.asarray(labels), jnp.asarray(weights))
-    return Data(jnp.asarray(X), jnp.asarray(y), groups, n, p, family.together)
+        groups = Groups(*jax.device_put((labels, weights)))
+    return Data(*jax.device_put((X, y)), groups, n, p)
 
 
 def _on_device(X: Any) -> Any:
-    return X if isinstance(X, AbstractDesign) else jnp.asarray(X)
+    return X if isinstance(X, AbstractDesign) else jax.device_put(X)
 
 
 def evaluate(
@@ -94,23 +93,6 @@ def evaluate(
 _one_fold = partial(jax.jit, static_argnums=(0, 1))(evaluate)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _all_folds(
-    family: AbstractFamily, loss: Loss, X: Any, y: Any, groups: Any, theta: Any, train: Any, test: Any, inits: Any
-) -> Any:
-    one = partial(evaluate, family, loss, X, y, groups, theta)
-    return jax.vmap(one)(train, test, inits)
-
-
-@partial(jax.jit, static_argnums=0)
-def finish(
-    family: AbstractFamily, X: Any, y: Any, groups: Any, theta: Any, weights: Any, init: Any
-) -> tuple[Any, Any, Any, Any, Status]:
-    """The model on all rows: coefficients, intercept, root, norm of the residual and status."""
-    solution = solve(family.problem(X, y, theta, weights, groups), init=init, throw=False)
-    return (*family.parts(solution.value), solution.root, solution.residual, solution.status)
-
-
 @partial(jax.jit, static_argnums=0)
 def posed(family: AbstractFamily, X: Any, y: Any, groups: Any, theta: Any, weights: Any) -> tuple[Any, Any]:
     """The problem, and where a solve begins without a neighbour."""
@@ -118,14 +100,23 @@ def posed(family: AbstractFamily, X: Any, y: Any, groups: Any, theta: Any, weigh
     return problem, problem.initial()
 
 
-@jax.jit
-def residual_at(problem: Any, root: Any) -> Any:
-    """The norm of the equation's residual."""
-    return jnp.linalg.norm(problem.residual(root))
+def solved(family: AbstractFamily, loss: Loss, data: Data, theta: Array, rows: Array, init: Array) -> Any:
+    """The root on weighted rows, by the program of the folds, and its status."""
+    return _one_fold(family, loss, data.X, data.y, data.groups, theta, rows, rows, init)[2:]
+
+
+@partial(jax.jit, static_argnums=0)
+def read(family: AbstractFamily, problem: Any, root: Any) -> tuple[Any, Any, Any]:
+    """Coefficients, intercept, and the norm of the equation's residual at a root."""
+    return *family.parts(problem.present(root)[0]), jnp.linalg.norm(ravel_pytree(problem.residual(root))[0])
 
 
 class WeightedFoldsOracle(AbstractOracle):
-    """A family on weighted folds: small data with all folds in one call, others fold by fold, in `n_jobs` threads."""
+    """A family on weighted folds, fold by fold, in `n_jobs` threads.
+
+    One program serves all folds and the fit on all rows. On a CPU folds solved together would compile to half as much
+    again, and wait for the slowest of them.
+    """
 
     def __init__(
         self,
@@ -139,23 +130,18 @@ class WeightedFoldsOracle(AbstractOracle):
     ):
         super().__init__(np.dtype(np.float64), journal, EvaluationLog(None, {}), len(folds.train))
         self.family, self.loss, self.data, self.n_jobs = family, loss, data, n_jobs
-        self.train, self.test = (jnp.asarray(data.rows_filled(side)) for side in folds)
-        theta = jnp.asarray(data.theta_filled(family, start))
+        self.train, self.test = (jax.device_put(list(data.rows_filled(side))) for side in folds)
+        theta = jax.device_put(data.theta_filled(family, start))
         _, cold = posed(family, data.X, data.y, data.groups, theta, self.train[0])
         self._cold = np.tile(np.asarray(cold), (len(self.train), 1))
 
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
         warm = near is not None and near.usable and near.roots is not None
         inits = near.roots if warm and near is not None and near.roots is not None else self._cold
-        theta = jnp.asarray(self.data.theta_filled(self.family, flat))
+        theta = jax.device_put(self.data.theta_filled(self.family, flat))
         common = (self.family, self.loss, self.data.X, self.data.y, self.data.groups, theta)
-        if self.data.together:
-            values, gradients, roots, status = _all_folds(*common, self.train, self.test, jnp.asarray(inits))
-            status = jax.tree.map(np.asarray, status)  # on the host, where indexing is quick
-            statuses = [jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), status) for k in range(len(inits))]
-        else:
-            calls = [(*common, *fold) for fold in zip(self.train, self.test, inits, strict=True)]
-            values, gradients, roots, statuses = zip(*self._in_threads(calls), strict=True)
+        calls = [(*common, *fold) for fold in zip(self.train, self.test, inits, strict=True)]
+        values, gradients, roots, statuses = zip(*self._in_threads(calls), strict=True)
         values, gradients, roots = (np.asarray(part) for part in (values, gradients, roots))
         return record_of(values, gradients[:, : flat.size], roots, list(statuses))
 
@@ -168,5 +154,5 @@ class WeightedFoldsOracle(AbstractOracle):
 def _on_one_fold(*arguments: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Status]:
     with jax.enable_x64(True):  # the precision is a property of the thread
         *rest, init = arguments
-        value, gradient, root, status = _one_fold(*rest, jnp.asarray(init))
+        value, gradient, root, status = _one_fold(*rest, jax.device_put(init))
         return np.asarray(value), np.asarray(gradient), np.asarray(root), status
