@@ -51,6 +51,15 @@ def test_the_best_point_is_below_a_fine_grid_of_the_range_it_found(result, grid)
     assert result.solves < 1000
 
 
+def test_a_second_search_on_other_data_of_the_same_shape_compiles_no_solver(result, caplog):
+    other = y + RANDOM.standard_normal(16)
+    with jax.log_compiles():
+        found = tune(CrossValidation(model, X, other, cv=2), 0.0, max_solves=20)
+    assert "Finished XLA compilation of jit(evaluate)" not in caplog.text  # traced and lowered, but no more
+    assert found.value == pytest.approx(float(CrossValidation(model, X, other, cv=2)(found.theta)), rel=1e-9)
+    assert found.value != result.value
+
+
 def test_the_range_begins_where_the_solutions_are_empty_and_spans_four_decades(result):
     low, high = result.bounds
     assert high - low >= np.log(1e4) - 1e-9

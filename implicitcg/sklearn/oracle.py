@@ -57,8 +57,8 @@ def filled(family: AbstractFamily, X: Any, y: np.ndarray, groups: Groups | None,
     if groups is not None:  # every column may be a group; groups without columns have weight one and no effect
         weights = np.pad(groups.weights, (0, X.shape[1] - len(groups.weights)), constant_values=1.0)
         labels = np.pad(groups.labels, (0, more_columns), constant_values=X.shape[1] - 1)
-        groups = Groups(*jax.device_put((labels, weights)))
-    return Data(*jax.device_put((X, y)), groups, n, p)
+        groups = Groups(jax.device_put(labels), jax.device_put(weights))
+    return Data(jax.device_put(X), jax.device_put(y), groups, n, p)
 
 
 def _on_device(X: Any) -> Any:

@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
 from ..base import SolveError, Status
+from ..base.programs import Shared
 from ..linear import design
 from .checkpoint import EvaluationLog
 from .criteria import AbstractCriterion
@@ -129,7 +130,7 @@ class FoldOracle(AbstractOracle):
     ):
         super().__init__(dtype, journal, log, len(criterion.folds))
         self.criterion, self.unravel = criterion, unravel
-        self.rows = [(jnp.asarray(fold.train), jnp.asarray(fold.test)) for fold in criterion.folds]
+        self.rows = jax.device_put([tuple(fold) for fold in criterion.folds])
         self._unravel_root: Callable[[Array], Any] | None = None
         self._cold: Array | None = None
 
@@ -144,13 +145,13 @@ class FoldOracle(AbstractOracle):
             (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(theta)
             return value, gradient, aux
 
-        self._program = jax.jit(evaluate)
+        self._program = Shared(evaluate)
         self._lanes = None if mesh is None else Lanes(lambda data, part: evaluate(data, *part), mesh)
 
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
         if self._lanes is not None:
             return self._on_devices(self._lanes, [flat], near)[0]
-        theta = jnp.asarray(flat)
+        theta = jax.device_put(flat)
         found = []
         for k, rows in enumerate(self.rows):
             init = self._start(k, near, theta)
@@ -186,7 +187,7 @@ class FoldOracle(AbstractOracle):
             self._cold, self._unravel_root = ravel_pytree(problem.initial())
         if near is None or not near.usable or near.roots is None:
             return self._unravel_root(self._cold)
-        return self._unravel_root(jnp.asarray(near.roots[k]))
+        return self._unravel_root(jax.device_put(near.roots[k]))
 
 
 def _stacked(folds: list[tuple[Any, Any, Any, Status]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Status]]:
@@ -256,7 +257,7 @@ class FunctionOracle(AbstractOracle):
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
         del near
         try:
-            return _record(*jax.device_get(self._program(jnp.asarray(flat))))
+            return _record(*jax.device_get(self._program(jax.device_put(flat))))
         except (SolveError, jax.errors.JaxRuntimeError) as error:
             record, _ = _record(np.nan, np.full(len(flat), np.nan))
             return record, [f"The criterion failed. {_first_sentences(error)}"]
