@@ -21,14 +21,13 @@ Least angle regression, 2004.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 
+from .piece import ROUNDING, Event, Knot, Piece
 from .screening import STRETCH, Nearby
 from .support import Dependent, Support
 
-ROUNDING = 1e-11  # rates of approach below this, relative, are rounding: the feature depends on the active ones
 DEPENDENT = 1e-10  # 1 - R^2 of a feature on the active ones below which it is taken as a combination of them
 TIES = 200  # events allowed at one value of c before the path is called degenerate
 
@@ -39,36 +38,6 @@ class PathBroken(Exception):
     def __init__(self, c: float, why: str):
         super().__init__(f"the exact path stops at penalty {c:.6g}: {why}")
         self.c = c
-
-
-@dataclass(frozen=True)
-class Knot:
-    """The path at one `c`: the solution, the direction `dw/dc` of the piece below, and whether a kink is there.
-
-    `values` and `slopes` are those of the `active` features of that piece, out of `p`.
-    """
-
-    c: float
-    active: np.ndarray
-    values: np.ndarray
-    slopes: np.ndarray
-    p: int
-    kink: bool
-
-    @property
-    def coef(self) -> np.ndarray:
-        """The solution `(p,)`."""
-        return self._spread(self.values)
-
-    @property
-    def direction(self) -> np.ndarray:
-        """`dw/dc` below, `(p,)`."""
-        return self._spread(self.slopes)
-
-    def _spread(self, values: np.ndarray) -> np.ndarray:
-        spread = np.zeros(self.p)
-        spread[self.active] = values
-        return spread
 
 
 class LassoPath:
@@ -82,19 +51,20 @@ class LassoPath:
 
     def __init__(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray, fit_intercept: bool, ridge: float = 0.0):
         X, y = np.asarray(X, np.float64), np.asarray(y, np.float64)
-        self.x_mean = X.mean(axis=0) if fit_intercept else np.zeros(X.shape[1])
+        self.n, self.p = X.shape
+        self.x_mean = X.mean(axis=0) if fit_intercept else np.zeros(self.p)
         self.y_mean = float(y.mean()) if fit_intercept else 0.0
-        self.X = np.asfortranarray(X - self.x_mean)
+        self.X = np.subtract(X, self.x_mean, out=np.empty(X.shape, order="F"))
+        size = np.sqrt(np.einsum("ij,ij->j", self.X, self.X))
         # a constant column leaves nothing but the rounding of its own mean
-        constant = np.linalg.norm(self.X, axis=0) <= 1e-14 * np.sqrt(len(y)) * np.abs(self.x_mean)
-        self.X[:, constant] = 0.0
+        constant = size <= 1e-14 * np.sqrt(self.n) * np.abs(self.x_mean)
+        self.X[:, constant] = size[constant] = 0.0
         self.y = y - self.y_mean
         self.fit_intercept, self.ridge = fit_intercept, ridge
         self.v = np.asarray(weights, np.float64)
-        self.n, self.p = X.shape
         self.b = self.X.T @ self.y / self.n
-        self.rounding = 1e-14 * np.linalg.norm(self.X, axis=0) * np.linalg.norm(self.y) / self.n
-        self.near = Nearby(self.X, self.v)
+        self.rounding = 1e-14 * size * np.linalg.norm(self.y) / self.n
+        self.near = Nearby(self.X, size, self.v, self.b, self.rounding)
         self.gram = self.X.T @ self.X / self.n if self.p <= self.n else None  # else it is larger than X
         self._begin()
 
@@ -124,7 +94,7 @@ class LassoPath:
             if pivot > DEPENDENT * row[1]:  # else it adds nothing to the fit
                 self.support.join(int(j), 0.0, row, reduced, pivot)
         self.pieces += 1
-        fitted = self.support.solve(self.b[self.active]) if self.active else np.empty(0)
+        fitted = self.support.solve(self.b[self.active]) if len(self.active) else np.empty(0)
         residual = self.y - self.X[:, self.active] @ fitted
         h = self.X.T @ residual / self.n
         penalised = self.v > 0
@@ -133,12 +103,13 @@ class LassoPath:
         real = np.abs(h) > self.rounding
         self.c_max = float(np.max(np.where(real, ratio, 0.0), initial=0.0))
         self.c = self.c_max
+        self.tolerance = 1e-8 * self.c_max * max(1.0, float(self.v.max(initial=0.0)))
         self.at_kink = self.c_max > 0
         self.swaps = 0
         self.near.look(h, self.active)
 
     @property
-    def active(self) -> list[int]:
+    def active(self) -> np.ndarray:
         """The features that are not zero on the present piece, in the order in which they joined."""
         return self.support.active
 
@@ -150,9 +121,9 @@ class LassoPath:
         """
         found: list[Knot] = []
         while True:
-            mark = list(self.active), list(self.support.signs), self.c, self.at_kink, self.swaps, self.pieces
+            mark = self.active.copy(), self.support.signs.copy(), self.c, self.at_kink, self.swaps, self.pieces
             try:
-                stretch, ended = self._walk(c_end)
+                stretch, ends, ended = self._walk(c_end)
             except (PathBroken, Dependent) as broken:
                 if self.near.everything and isinstance(broken, PathBroken):
                     raise
@@ -161,52 +132,54 @@ class LassoPath:
                 self.near.add_all()  # it may be the fault of those that were not looked at
                 self._return(*mark)
                 continue
-            if not self.near.everything:
-                last = stretch[-1]
-                ends = [*stretch, Knot(self.c, last.active, self._values(last), last.slopes, self.p, False)]
-                # of the stretch below its first knot, which the one before has looked at
-                residuals = np.stack([self.y - self.X[:, end.active] @ end.values for end in ends])
-                correlations = residuals @ self.X / self.n
-                missing = self.near.missing(correlations, np.array([end.c for end in ends]))
+            if ends:
+                strengths, residuals = (np.array(part) for part in zip(*ends, strict=True))
+                missing, correlations = self.near.missing(residuals, strengths)
                 if len(missing):
                     self.near.add(missing)
                     self._return(*mark)
                     continue
-                self.near.look(correlations[-1], self.active)
+                self.near.look(correlations, self.active)
             found += stretch
             if ended:
                 return found
 
-    def _walk(self, c_end: float) -> tuple[list[Knot], bool]:
-        """The next knots down to `c_end`, and whether that is reached; some of them where not all features are near."""
+    def _walk(self, c_end: float) -> tuple[list[Knot], list[tuple[float, np.ndarray]], bool]:
+        """The next knots down to `c_end`, and whether that is reached; some of them where not all features are near.
+
+        Then also the ends of their pieces, each `c` with its residual, for a look at all features.
+        """
         found: list[Knot] = []
-        ties = 0
+        ends: list[tuple[float, np.ndarray]] = []
+        some, ties = not self.near.everything, 0
         while True:
-            offset, slope, h0, h1 = self._piece()
-            c, feature, sign = self._event(offset, slope, h0, h1)
-            if feature is not None and c >= self.c > 0:  # several events at one knot make one entry
+            piece = self._piece()
+            event = piece.event(self.near, self.active, self.support.signs)
+            if event.feature is not None and event.c >= self.c > 0:  # several events at one knot make one entry
                 ties += 1
                 if ties > TIES:
                     raise PathBroken(self.c, "features keep joining and leaving at one knot")
-                self._apply(feature, sign, offset - self.c * slope)
+                self._apply(event, piece.values(self.c))
                 continue
             ties = 0
-            self._check(h0, h1)
-            found.append(self._knot(offset, slope))
+            if piece.excess(self.near, self.c) > self.tolerance:
+                raise PathBroken(self.c, "the optimality conditions fail there (nearly dependent columns)")
+            here = self.active.copy(), piece.values(self.c), -piece.slope
+            found.append(Knot(self.c, *here, self.p, self.at_kink))
+            if some:
+                ends.append((self.c, piece.residual(self.y, self.c)))
             if self.c <= c_end:
-                return found, True
-            self.c, self.at_kink = (c, True) if c > c_end and feature is not None else (c_end, False)
+                return found, ends, True
+            self.at_kink = event.c > c_end and event.feature is not None
+            self.c = event.c if self.at_kink else c_end
+            if some and len(found) >= STRETCH:  # the piece below is looked at with the next stretch
+                ends.append((self.c, piece.residual(self.y, self.c)))
             if self.at_kink:
-                assert feature is not None
-                self._apply(feature, sign, offset - c * slope)
-            if len(found) >= STRETCH and not self.near.everything:
-                return found, False
+                self._apply(event, piece.values(self.c))
+            if some and len(found) >= STRETCH:
+                return found, ends, False
 
-    def _values(self, knot: Knot) -> np.ndarray:
-        """The active coefficients where the path stands, on the piece below `knot`."""
-        return knot.values + (self.c - knot.c) * knot.slopes
-
-    def _return(self, active: list[int], signs: list[float], c: float, at_kink: bool, swaps: int, pieces: int) -> None:
+    def _return(self, active: np.ndarray, signs: np.ndarray, c: float, at_kink: bool, swaps: int, pieces: int) -> None:
         """Stand where a stretch began."""
         self.support.take(active, signs)
         self.c, self.at_kink, self.swaps, self.pieces = c, at_kink, swaps, pieces
@@ -226,63 +199,37 @@ class LassoPath:
         gap = (1 - tau) ** 2 * residual @ residual / (2 * self.n) + slack
         return abs(float(gap)) / max(float(self.y @ self.y) / (2 * self.n), np.finfo(float).tiny)
 
-    def _piece(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """`w_S = offset - c slope` and, of the features nearby, `h = h0 + c h1`."""
+    def _piece(self) -> Piece:
+        """The piece below `c` with the present active features."""
         self.pieces += 1
-        b = self.b[self.near.index]
-        if not self.active:
-            nothing = np.empty(0)
-            return nothing, nothing, b, np.zeros(len(b))
-        right = np.stack([self.b[self.active], self.v[self.active] * self.support.signs], axis=1)
-        offset, slope = self.support.solve(right).T
-        # one vector at a time: BLAS is quicker at it than at two columns
-        h0, h1 = (values @ self.support.rows for values in (offset, slope))
-        if self.gram is None:
-            h0, h1 = (self.near.X.T @ ahead / self.n for ahead in (h0, h1))
+        active, near = self.active, self.near
+        if not len(active):
+            nothing, zero = np.empty(0), np.zeros(self.n)
+            return Piece(nothing, nothing, near.b, np.zeros(len(near.b)), zero, zero)
+        right = np.array([self.b[active], self.v[active] * self.support.signs])
+        moving = self.support.solve(right.T).T
+        fits = moving @ self.support.rows
+        both = fits if self.gram is not None else (fits / self.n) @ near.X
         if self.ridge:
-            place = self.near.place[self.active]
-            h0[place] += self.ridge * offset
-            h1[place] += self.ridge * slope
-        return offset, slope, b - h0, h1
+            both[:, near.place[active]] += self.ridge * moving
+        return Piece(moving[0], moving[1], near.b - both[0], both[1], fits[0], fits[1])
 
-    def _event(
-        self, offset: np.ndarray, slope: np.ndarray, h0: np.ndarray, h1: np.ndarray
-    ) -> tuple[float, int | None, float]:
-        """The next knot: its `c` (at most the present one), the feature, and its sign if it joins (0 if it leaves)."""
-        best: tuple[float, int | None, float] = (0.0, None, 0.0)
-        v = self.near.v
-        outside = v > 0
-        outside[self.near.place[self.active]] = False
-        for sign in (1.0, -1.0):
-            approach = v - sign * h1
-            nears = outside & (approach > ROUNDING * (v + np.abs(h1)))
-            at = np.divide(sign * h0, approach, out=np.zeros(len(v)), where=nears)
-            j = int(np.argmax(at))
-            if at[j] > best[0]:
-                best = (float(at[j]), int(self.near.index[j]), sign)
-        if self.active:
-            signs = np.asarray(self.support.signs)
-            shrinks = signs * slope < 0
-            at = np.divide(offset, slope, out=np.zeros(len(signs)), where=shrinks)
-            i = int(np.argmax(at))
-            if at[i] > best[0]:
-                best = (float(at[i]), self.active[i], 0.0)
-        return min(best[0], self.c), best[1], best[2]
-
-    def _apply(self, feature: int, sign: float, values: np.ndarray) -> None:
-        """Let `feature` leave (`sign` 0) or join; `values` are the active coefficients at the knot.
+    def _apply(self, event: Event, values: np.ndarray) -> None:
+        """Let a feature leave or join; `values` are the active coefficients at the knot.
 
         A feature that is a combination `x_j = X_S a` of the active ones joins in exchange for one of them: along
         `w_j += sign t`, `w_S -= sign t a` neither the fit nor the penalty changes, until a coefficient reaches 0.
         """
+        _, feature, sign = event
+        assert feature is not None
         if sign == 0:
-            self.support.leave(self.active.index(feature))
+            self.support.leave(int(np.flatnonzero(self.active == feature)[0]))
             return
         cross, square = row = self.support.row(feature)
         reduced, pivot = self.support.reduce(*row)
-        if self.active and pivot <= DEPENDENT * square:
+        if len(self.active) and pivot <= DEPENDENT * square:
             combination = self.support.solve(cross)
-            shrinking = np.asarray(self.support.signs) * combination * sign > ROUNDING
+            shrinking = self.support.signs * combination * sign > ROUNDING
             if not shrinking.any():
                 raise PathBroken(self.c, "a dependent feature joins and none leaves for it")
             room = np.divide(np.abs(values), np.abs(combination), out=np.full(len(values), np.inf), where=shrinking)
@@ -291,12 +238,3 @@ class LassoPath:
             row = np.delete(cross, int(np.argmin(room))), square
             reduced, pivot = self.support.reduce(*row)
         self.support.join(feature, sign, row, reduced, pivot)
-
-    def _knot(self, offset: np.ndarray, slope: np.ndarray) -> Knot:
-        return Knot(self.c, np.array(self.active, np.intp), offset - self.c * slope, -slope, self.p, self.at_kink)
-
-    def _check(self, h0: np.ndarray, h1: np.ndarray) -> None:
-        """Whether `|h_j| <= c v_j` still holds at the present knot, up to rounding."""
-        excess = np.abs(h0 + self.c * h1) - self.c * self.near.v
-        if np.any(excess > 1e-8 * self.c_max * max(1.0, float(self.v.max())) + self.rounding[self.near.index]):
-            raise PathBroken(self.c, "the optimality conditions fail there (nearly dependent columns)")

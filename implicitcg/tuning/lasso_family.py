@@ -20,8 +20,9 @@ from ..penalties import L1, LeastSquares
 from ..problems import Composite
 from .criteria import CrossValidation, HoldOut
 from .degrees import Exact, penalised_by_response
-from .homotopy import Knot, LassoPath
+from .homotopy import LassoPath
 from .information import AbstractInformation, LeaveOneOut
+from .piece import Knot
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ class FoldPath:
     def __init__(self, path: LassoPath, X_test: np.ndarray, y_test: np.ndarray):
         self.path = path
         self.X = np.asarray(X_test, np.float64) - path.x_mean
-        self._columns = np.ascontiguousarray(self.X.T)
         self.target = np.asarray(y_test, np.float64)
         self._begin()
 
@@ -91,9 +91,13 @@ class FoldPath:
         new = self.path.advance(min(c_end, self.path.c_max))
         self.knots = self.knots[:known] + new
         self.c = np.array([knot.c for knot in self.knots])
-        both = [np.stack([knot.values, knot.slopes]) @ self._columns[knot.active] for knot in new]
-        self.predictions = np.concatenate([self.predictions[:known], [ahead[0] + self.path.y_mean for ahead in both]])
-        self.directions = np.concatenate([self.directions[:known], [ahead[1] for ahead in both]])
+        moving = np.unique(np.concatenate([knot.active for knot in new]))
+        both = np.zeros((2, len(new), len(moving)))  # values and slopes of the features that move at all
+        for i, knot in enumerate(new):
+            both[:, i, np.searchsorted(moving, knot.active)] = knot.values, knot.slopes
+        ahead = both @ self.X[:, moving].T
+        self.predictions = np.concatenate([self.predictions[:known], ahead[0] + self.path.y_mean])
+        self.directions = np.concatenate([self.directions[:known], ahead[1]])
         self.active = np.concatenate([self.active[:known], [len(knot.active) for knot in new]])
 
     def kinks(self) -> np.ndarray:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .checkpoint import FORMAT, INTERVAL, read, write
-from .homotopy import Knot
 from .lasso_family import FoldPath
+from .piece import Knot
 
 
 class PathLog:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs  # pyright: ignore[reportAttributeAccessIssue]
+from scipy.linalg.blas import dtpsv  # pyright: ignore[reportAttributeAccessIssue]
+from scipy.linalg.lapack import dpotrf, dpptrs  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Dependent(Exception):
@@ -14,31 +15,42 @@ class Support:
     """The features `active` with their `signs`, and a row for each: its column, or its row of a `gram` that is known.
 
     `G` is `gram + ridge I` with `gram = X^T X / n`. Features join at the end and leave from anywhere; the factor is
-    brought up to date, never approximately.
+    brought up to date, never approximately. Its rows also stand one after the other without the zeros between, which is
+    how LAPACK takes a triangle that grows without copying it.
     """
 
     def __init__(self, X: np.ndarray, ridge: float, gram: np.ndarray | None):
         self.X, self.ridge, self.gram = X, ridge, gram
         self.n = len(X)
-        self.take([], [])
+        self.take(np.empty(0, np.intp), np.empty(0))
 
-    def take(self, active: list[int], signs: list[float]) -> None:
+    def take(self, active: np.ndarray, signs: np.ndarray) -> None:
         """Hold these features and no others."""
-        self.active, self.signs = active, signs
-        self._rows = self._rows_of(active)
+        self._hold(active, signs)
         inner = self._rows @ self._rows.T / self.n if self.gram is None else self._rows[:, active]
-        self._block = np.asfortranarray(inner + self.ridge * np.eye(len(active)))
-        self._factor = self._factored(self._block) if active else np.empty((0, 0))
+        self._block = inner + self.ridge * np.eye(self.count)
+        self._factor = self._factored(self._block) if self.count else np.empty((0, 0))
+        self._packed = np.empty(_triangle(self.count))
+        self._pack(0)
+
+    @property
+    def active(self) -> np.ndarray:
+        """The features, in the order in which they joined."""
+        return self._active[: self.count]
+
+    @property
+    def signs(self) -> np.ndarray:
+        """Their signs, 0 where there is no penalty."""
+        return self._signs[: self.count]
 
     @property
     def rows(self) -> np.ndarray:
         """The active columns of `X`, one a row `(k, n)`, or rows of `gram` `(k, p)` where it is known."""
-        return self._rows[: len(self.active)]
+        return self._rows[: self.count]
 
     def solve(self, right: np.ndarray) -> np.ndarray:
         """`G_SS^{-1} right`."""
-        count = len(self.active)
-        return dpotrs(self._factor[:count, :count], right, lower=1)[0]
+        return dpptrs(self.count, self._packed[: _triangle(self.count)], right)[0]
 
     def row(self, feature: int) -> tuple[np.ndarray, float]:
         """Row `feature` of `G`: its entries at the active features, and on the diagonal."""
@@ -50,8 +62,8 @@ class Support:
 
     def reduce(self, cross: np.ndarray, square: float) -> tuple[np.ndarray, float]:
         """The new row of the Cholesky factor if a feature joined, and its squared pivot: what no other spans."""
-        count = len(self.active)
-        reduced = dtrtrs(self._factor[:count, :count], cross, lower=1)[0] if count else np.empty(0)
+        packed = self._packed[: _triangle(self.count)]
+        reduced = dtpsv(self.count, packed, cross, trans=1) if self.count else np.empty(0)
         return reduced, square - float(reduced @ reduced)
 
     def leave(self, position: int) -> None:
@@ -60,15 +72,18 @@ class Support:
         Raises:
             Dependent: what is left is linearly dependent, to rounding.
         """
-        count, last = len(self.active), slice(position, len(self.active) - 1)
-        del self.active[position], self.signs[position]
-        self._rows[last] = self._rows[position + 1 : count]
+        count = self.count
+        last, behind = slice(position, count - 1), slice(position + 1, count)
+        for held in (self._active, self._signs, self._rows):
+            held[last] = held[behind]
         for square in (self._block, self._factor):
-            square[last, :count] = square[position + 1 : count, :count]
-        self._block[: count - 1, last] = self._block[: count - 1, position + 1 : count]
+            square[last, :count] = square[behind, :count]
+        self._block[: count - 1, last] = self._block[: count - 1, behind]
+        self.count = count - 1
         if position < count - 1:  # rows below keep what stands to the left of the one that left
             kept = self._factor[last, :position]
             self._factor[last, last] = self._factored(self._block[last, last] - kept @ kept.T)
+            self._pack(position)
 
     def join(self, feature: int, sign: float, row: tuple[np.ndarray, float], reduced: np.ndarray, pivot: float) -> None:
         """Let `feature` in, with its `row` and what `reduce` made of it.
@@ -78,37 +93,54 @@ class Support:
         """
         if not pivot > 0:
             raise Dependent
-        count = len(self.active)
+        count = self.count
         if count >= len(self._rows):
-            room = max(16, 2 * count)
-            self._rows = np.concatenate([self.rows, np.empty((room - count, self._rows.shape[1]))])
-            self._block, self._factor = (_grown(square, count, room) for square in (self._block, self._factor))
+            self._grow(max(16, 2 * count))
+        self._active[count], self._signs[count] = feature, sign
         self._rows[count] = self.X[:, feature] if self.gram is None else self.gram[feature]
         self._block[count, :count] = self._block[:count, count] = row[0]
         self._block[count, count] = row[1]
         self._factor[count, :count] = reduced
         self._factor[count, count] = np.sqrt(pivot)
-        self.active.append(feature)
-        self.signs.append(sign)
+        self.count += 1
+        self._packed[_triangle(count) : _triangle(self.count)] = self._factor[count, : self.count]
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps of it."""
-        count = len(self.active)
+        inside = slice(self.count)
         return {
-            "active": np.array(self.active, np.int64),
-            "signs": np.array(self.signs),
-            "block": self._block[:count, :count],
-            "factor": self._factor[:count, :count],
+            "active": self.active.copy(),
+            "signs": self.signs.copy(),
+            "block": self._block[inside, inside],
+            "factor": self._factor[inside, inside],
         }
 
     def restore(self, stored: dict[str, np.ndarray]) -> None:
         """Go back to what a checkpoint kept, bit for bit."""
-        self.active, self.signs = stored["active"].tolist(), stored["signs"].tolist()
-        self._rows = self._rows_of(self.active)
-        self._block, self._factor = (np.asfortranarray(stored[name]) for name in ("block", "factor"))
+        self._hold(stored["active"].astype(np.intp), stored["signs"])
+        self._block, self._factor = (np.array(stored[name]) for name in ("block", "factor"))
+        self._packed = np.empty(_triangle(self.count))
+        self._pack(0)
 
-    def _rows_of(self, active: list[int]) -> np.ndarray:
-        return np.ascontiguousarray(self.X[:, active].T) if self.gram is None else self.gram[active]
+    def _hold(self, active: np.ndarray, signs: np.ndarray) -> None:
+        self.count = len(active)
+        self._active, self._signs = active.copy(), signs.copy()
+        self._rows = np.ascontiguousarray(self.X[:, active].T) if self.gram is None else self.gram[active]
+
+    def _pack(self, first: int) -> None:
+        """Bring the rows of the factor from `first` on up to date where they stand one after the other."""
+        places = np.arange(self.count)
+        below = places[None, :] <= places[first:, None]
+        self._packed[_triangle(first) : _triangle(self.count)] = self._factor[first : self.count, : self.count][below]
+
+    def _grow(self, room: int) -> None:
+        count, p = self.count, self._rows.shape[1]
+        self._active, self._signs = (np.resize(held, room) for held in (self.active, self.signs))
+        self._rows = np.concatenate([self.rows, np.empty((room - count, p))])
+        self._packed = np.concatenate([self._packed, np.empty(_triangle(room) - len(self._packed))])
+        self._block, self._factor = (
+            np.pad(square[:count, :count], (0, room - count)) for square in (self._block, self._factor)
+        )
 
     def _factored(self, block: np.ndarray) -> np.ndarray:
         factor, failed = dpotrf(block, lower=1)
@@ -117,7 +149,6 @@ class Support:
         return factor
 
 
-def _grown(square: np.ndarray, count: int, room: int) -> np.ndarray:
-    larger = np.zeros((room, room), order="F")
-    larger[:count, :count] = square[:count, :count]
-    return larger
+def _triangle(count: int) -> int:
+    """How many entries a triangle of `count` rows has."""
+    return count * (count + 1) // 2
