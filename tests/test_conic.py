@@ -15,7 +15,10 @@ from laws import assert_close, direction_like, inner, moved
 
 import implicitcg as icg
 from implicitcg.solvers.external import recent_factors
+from implicitcg.solvers.external.cone_faces import face, layout
+from implicitcg.solvers.external.conic_library import factors
 from implicitcg.solvers.external.face_system import face_system
+from implicitcg.solvers.external.iterative_system import IterativeSystem
 
 cones = icg.cones
 
@@ -215,6 +218,46 @@ def test_a_large_semidefinite_cone_has_a_matrix_free_derivative_with_a_reported_
     jax.effects_barrier()
     assert len(told) == 6 and max(told) < 2e-11  # ten times eps^{3/4}
     np.testing.assert_allclose(found, jax.jacrev(lambda u: value(u, icg.adjoints.Direct()))(u), atol=1e-10)
+
+
+def test_products_alone_solve_the_system_that_factors_solve_on_every_cone():
+    theta, x, y = random_programs(3)
+    for k in range(3):
+        P, A, b = (np.asarray(theta[name][k]) for name in "PAb")
+        here = face(layout(factors(EVERY)), np.array([0.3]), b - A @ x[k] - y[k])
+        P, A = scipy.sparse.csc_array(P), scipy.sparse.csc_array(A)
+        exact, products = face_system(P, A, here), IterativeSystem(P, A, here)
+        assert exact.healthy
+        r, t = np.cos(np.arange(A.shape[1])), np.sin(np.arange(A.shape[0]))
+        for found, expected in zip(products.solve(r, t), exact.solve(r, t), strict=True):
+            # MINRES is asked for 1e-6 in its own norm, and the systems have condition numbers of about a hundred
+            np.testing.assert_allclose(found, expected, atol=1e-4 * np.linalg.norm(expected))
+
+
+def test_newtons_method_by_products_reaches_rounding_too(monkeypatch):
+    monkeypatch.setattr(sys.modules["implicitcg.solvers.external.polish"], "ORDER", 2)
+    used = []
+    solve = IterativeSystem.solve
+    monkeypatch.setattr(IterativeSystem, "solve", lambda self, r, t: used.append(0) or solve(self, r, t))
+    theta, x, y = random_programs(3)
+    found, converged = jax.vmap(solved)(theta)
+    assert converged.all() and used
+    assert_close(found, (x, y), 1e-9)
+
+
+def test_what_is_free_beside_a_unique_solution_does_not_keep_newtons_method_from_rounding():
+    # min s, norm(z - a) <= s, max(z) <= t <= 3: t is free, and z is not
+    a, k = np.array([1.0, -0.5, 0.25]), 3
+    eye = np.eye(k)
+    sum_to_one = np.r_[np.ones(k), 0, 0]
+    top = np.c_[eye, np.zeros(k), -np.ones(k)]
+    ball = np.r_[[np.r_[np.zeros(k), -1, 0]], np.c_[-eye, np.zeros((k, 2))]]
+    A = np.r_[[sum_to_one], top, [np.r_[np.zeros(k + 1), 1]], ball]
+    b = np.r_[1.0, np.zeros(k), 3.0, 0.0, -a]
+    cone = cones.Product(cones.Zero(1), cones.Nonnegative(k + 1), cones.SecondOrder(k + 1))
+    found = icg.solve(icg.conic(None, np.r_[np.zeros(k), 1.0, 0.0], A, b, cone), throw=False)
+    assert found.status == icg.Status.not_unique
+    np.testing.assert_allclose(found.value[:k], a + (1 - a.sum()) / k, atol=1e-12)
 
 
 def doubly_stochastic(q, sums):

@@ -186,19 +186,34 @@ def _features(
 def _data(program: Any) -> tuple[tuple[Sparse, np.ndarray] | None, Sparse, tuple[Sparse, np.ndarray], Sparse]:
     """`P`, `q`, `A` and `b` as matrices acting on the parameter vector; with `P` and `A`, the places of the entries."""
     n, m = program.x.size, program.constr_size
-    P = None if program.P is None else _entries(Sparse(program.P), n)
-    q = Sparse(program.q)[:n]
-    everything = Sparse(program.A)  # of the columns of A and then b, where CVXPY means A x + b in K
-    A = _entries(-everything[: m * n], m)
-    return None if P is None or not len(P[1]) else P, q, A, everything[m * n :]
+    P = None if program.P is None else _entries(program.P, 0, n * n, n)
+    A = _entries(-program.A, 0, m * n, m)  # the columns of A come first, and then b, where CVXPY means A x + b in K
+    b = _rows(program.A, m * n, m * (n + 1))
+    return None if P is None or not len(P[1]) else P, Sparse(_rows(program.q, 0, n)), A, Sparse(b)
 
 
-def _entries(tensor: Sparse, rows: int) -> tuple[Sparse, np.ndarray]:
-    """The nonzero rows of `tensor`, which stand for the entries of a matrix column by column, and their places."""
-    tensor.eliminate_zeros()
-    used = np.flatnonzero(np.diff(tensor.indptr))
-    column, row = np.divmod(used, max(rows, 1))
-    return tensor[used], np.stack([row, column], axis=1).astype(np.int32)
+def _entries(tensor: Any, start: int, stop: int, height: int) -> tuple[Sparse, np.ndarray]:
+    """Those of these rows, the entries of a matrix column by column, that are not zero, and their places.
+
+    There is a row for every entry of a matrix that is nearly empty, so none of them is touched but those in use.
+    """
+    rows = _rows(tensor, start, stop)
+    used, number = np.unique(rows.coords[0], return_inverse=True)
+    column, row = np.divmod(used, max(height, 1))
+    found = Sparse((rows.data, (number, rows.coords[1])), shape=(len(used), tensor.shape[1]))
+    return found, np.stack([row, column], axis=1).astype(np.int32)
+
+
+def _rows(tensor: Any, start: int, stop: int) -> scipy.sparse.coo_array:
+    """Rows `start` to `stop` of a sparse matrix, without entries that are zero."""
+    tensor = scipy.sparse.csc_array(tensor)  # which adds up what stands twice
+    tensor.sum_duplicates()
+    tensor = tensor.tocoo()
+    row, column = tensor.coords
+    kept = (row >= start) & (row < stop) & (tensor.data != 0)
+    return scipy.sparse.coo_array(
+        (tensor.data[kept], (row[kept] - start, column[kept])), shape=(stop - start, tensor.shape[1])
+    )
 
 
 def _sparse(values: Array, places: np.ndarray, shape: tuple[int, int]) -> SparseMatrix:

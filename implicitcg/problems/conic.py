@@ -21,10 +21,10 @@ from ..solvers.external import Clarabel
 from ..solvers.external.cone_faces import layout
 from ..solvers.external.conic_inverse import ConicInverse, known
 from ..solvers.external.conic_library import factors
+from ..solvers.external.semidefinite_face import ORDER
 from .quadratic_certificate import dependence, rank
 
 ENUMERATED = 200  # unknowns up to which the elements at the kinks are formed
-ORDER = 48  # of a semidefinite cone, whose face has about a thousand rows: above, the derivative is matrix-free
 LARGE = 2000  # variables up to which a certificate factorises densely
 
 

@@ -7,6 +7,7 @@ not move (a *hard* row, an equality); in between the row is *soft*, a spring of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,12 +16,11 @@ import numpy as np
 import scipy.sparse
 
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
+from .semidefinite_face import ROUNDING, Turned, symmetric, turned, vector
 from .surfaces import exponential_surface, power_surface
 
 EPS = float(np.finfo(np.float64).eps)
-ROUNDING = 1e-13  # an eigenvalue this close to 0 or 1 is 0 or 1
 KINK = 1e-11  # how close, relative to the largest entry of `v`, is on the kink
-RANK = 1e-11  # an eigenvalue of a matrix this small beside the largest is zero: a rank is not known better
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,6 @@ class Round:
     ray: np.ndarray
     normal: np.ndarray
     weight: float
-
-
-@dataclass(frozen=True)
-class Turned:
-    """A semidefinite cone: the rows of `hard` and `soft` are orthonormal eigenvectors in vector form."""
-
-    start: int
-    stop: int
-    hard: np.ndarray
-    soft: np.ndarray
-    weight: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -128,7 +117,7 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
     single = np.zeros(m, bool)  # rows that are hard by themselves
     single[where.zero] = True
     single[where.orthant] = v[where.orthant] <= 0
-    rounds, turned, shared, weights = [], [], [], []
+    rounds, matrices, shared, weights = [], [], [], []
     for start, stop in where.rounds:
         block = v[start:stop]
         t, r = float(block[0]), float(np.sqrt(block[1:] @ block[1:]))
@@ -151,8 +140,8 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
         shared += [(rows[surfaces.curved], surfaces.normal[surfaces.curved])] if surfaces.curved.any() else []
         weights.append((rows[surfaces.curved], surfaces.across[surfaces.curved], surfaces.bend[surfaces.curved]))
     for start, stop, order in where.matrices:
-        slack[start:stop], block = _turned(start, stop, order, v[start:stop])
-        turned.append(block)
+        slack[start:stop], block = turned(start, stop, order, v[start:stop])
+        matrices.append(block)
     count = int(single.sum())
     hard[single] = np.arange(count)
     for rows, normal in shared:
@@ -167,7 +156,7 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
         springs.append((1 - bend) / bend)
         softs += len(rows)
     weight = np.concatenate(springs) if springs else np.zeros(0)
-    return Face(slack, where.zero, hard, hard_factor, count, soft, soft_factor, weight, rounds, turned)
+    return Face(slack, where.zero, hard, hard_factor, count, soft, soft_factor, weight, rounds, matrices)
 
 
 def selector(face: Face) -> scipy.sparse.csr_array:
@@ -180,6 +169,21 @@ def selector(face: Face) -> scipy.sparse.csr_array:
     values = np.concatenate([face.hard_factor[hard], face.soft_factor[soft]])
     shape = (face.hard_count + len(face.weight), len(face.hard))
     return scipy.sparse.csr_array((values, (place, np.concatenate([hard, soft]))), shape=shape)
+
+
+def of_jacobian(face: Face, rows: Any, function: Callable[[Any], Any], v: np.ndarray) -> np.ndarray:
+    """`f(D) v` for the Jacobian `D` of the projection and a function of its eigenvalues; `rows` is `selector(face)`."""
+    free = function(1.0)
+    d = np.concatenate([np.zeros(face.hard_count), 1 / (1 + face.weight)])
+    found = free * v + rows.T @ ((function(d) - free) * (rows @ v))
+    for block in face.rounds:
+        if block.weight:
+            part = v[block.start : block.stop]
+            part = part - block.ray * (block.ray @ part) - block.normal * (block.normal @ part)
+            found[block.start : block.stop] += (function(1 / (1 + block.weight)) - free) * part
+    for block in face.turned:
+        found[block.start : block.stop] = block.scaled(function(block.slopes), v[block.start : block.stop])
+    return found
 
 
 def snapped(where: Layout, v: np.ndarray) -> np.ndarray:
@@ -214,48 +218,3 @@ def _surfaces(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndar
         if len(rows):
             found.append((surface(v[rows], None if hint is None else hint[rows]), rows))
     return found
-
-
-def _turned(start: int, stop: int, order: int, v: np.ndarray) -> tuple[np.ndarray, Turned]:
-    values, vectors = np.linalg.eigh(symmetric(v, order))
-    values = np.where(np.abs(values) <= RANK * np.abs(values).max(), 0, values)
-    kept = np.maximum(values, 0)
-    slack = vector((vectors * kept) @ vectors.T)
-    row, column = upper(order)
-    gap = values[row] - values[column]
-    slope = np.where(gap == 0, values[row] > 0, (kept[row] - kept[column]) / np.where(gap == 0, 1, gap))
-    products = _products(vectors, row, column)
-    hard, free = slope <= ROUNDING, slope >= 1 - ROUNDING
-    between = ~hard & ~free
-    weight = (1 - slope[between]) / slope[between]
-    return slack, Turned(start, stop, products[hard], products[between], weight)
-
-
-def _products(vectors: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """The symmetric products of the eigenvectors `row` and `column` as unit vectors, one a line."""
-    left, right = vectors.T[row], vectors.T[column]
-    i, j = upper(len(vectors))
-    entries = left[:, i] * right[:, j] + left[:, j] * right[:, i]
-    scale = np.where(i == j, 0.5, np.sqrt(0.5))
-    return entries * scale * np.where(row == column, 1.0, np.sqrt(2.0))[:, None]
-
-
-@lru_cache(maxsize=64)
-def upper(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the upper triangle, column by column: the order of `PSD`."""
-    column, row = np.tril_indices(order)
-    return row, column
-
-
-def symmetric(v: np.ndarray, order: int) -> np.ndarray:
-    """The matrix of a vector in the form of `PSD`."""
-    row, column = upper(order)
-    S = np.zeros((order, order))
-    S[row, column] = S[column, row] = v * np.where(row == column, 1.0, np.sqrt(0.5))
-    return S
-
-
-def vector(S: np.ndarray) -> np.ndarray:
-    """The vector of a symmetric matrix."""
-    row, column = upper(len(S))
-    return S[row, column] * np.where(row == column, 1.0, np.sqrt(2.0))

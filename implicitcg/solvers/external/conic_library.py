@@ -124,7 +124,7 @@ class AbstractConicLibrary(AbstractSolver):
             x, v = point.x, point.s - point.y
             if point.verdict != CONVERGED:
                 return x, v, point.verdict, iterations
-            found = polish(program, x, point.s, point.y, newton_steps)
+            found = polish(program, x, point.s, point.y, newton_steps, last=tolerance == tolerances[-1])
             size = np.linalg.norm(program.q) + np.linalg.norm(program.b) + np.linalg.norm(found.x)
             relative = found.residual / (1 + size + np.linalg.norm(found.v))
             if relative <= 1e-10:

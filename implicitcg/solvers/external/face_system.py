@@ -45,8 +45,10 @@ def _factorised(P: Any, A: Any, face: Face) -> CondensedSystem | SparseSystem:
     n = A.shape[1]
     hard = face.hard[A.indices]
     alone = int(np.sum(np.bincount(hard[hard >= 0], minlength=face.hard_count) == 1))  # rows that fix a variable
-    total = n + face.hard_count - 2 * min(alone, n) + sum(len(block.hard) for block in face.turned)
-    entries = A.nnz + (0 if P is None else P.nnz) + sum(block.hard.size + block.soft.size for block in face.turned)
+    total = n + face.hard_count - 2 * min(alone, n) + sum(block.rows[0] for block in face.turned)
+    entries = (
+        A.nnz + (0 if P is None else P.nnz) + sum(sum(block.rows) * (block.stop - block.start) for block in face.turned)
+    )
     if total <= SMALL or (total <= LARGE and entries > FULL * total**2):
         return CondensedSystem(P, A, face)
     return SparseSystem(P, A, face)

@@ -8,7 +8,9 @@ import numpy as np
 
 from .condensed_system import filled
 from .cone_faces import Face, face
+from .iterative_system import IterativeSystem
 from .recent_factors import RECENT
+from .semidefinite_face import ORDER
 
 CHORDS = 4
 EPS = float(np.finfo(np.float64).eps)
@@ -24,10 +26,12 @@ class Polished(NamedTuple):
     dependent: bool
 
 
-def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int) -> Polished:
+def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int, *, last: bool) -> Polished:
     """The point after at most `steps` semismooth Newton steps from `(x, s - y)`, taken only if the residual falls.
 
-    The residual is the norm of `(P x + q + A^T (s - v), A x + s - b)` with `s` the projection of `v`.
+    The residual is the norm of `(P x + q + A^T (s - v), A x + s - b)` with `s` the projection of `v`. With large
+    semidefinite cones the steps are found by products, and by factors, at a multiple of the cost, only where that fails
+    and the start is the `last` one, not to be had nearer.
     """
     P, A, q, b = program.P, filled(program.A), program.q, program.b
     where, exponents = program.where, program.exponents
@@ -43,15 +47,13 @@ def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int
     v = s - y
     here, r, t, size, rounding = residual(x, v, s)
     unique, dependent = True, False
+    iterative = any(order > ORDER for _, _, order in where.matrices)
     for step in range(steps):
         if step and not size > 1e3 * rounding:
             break
-        system = RECENT.system(P, program.A, here)
+        system = IterativeSystem(P, program.A, here) if iterative else RECENT.system(P, program.A, here)
         dependent = not system.healthy
-        if dependent:
-            unique = system.unique()
-            if not unique:
-                break
+        unique = not dependent or system.unique()
         before = size
         for _ in range(CHORDS):  # the same factors serve as long as they gain three digits
             dx, dy = system.solve(-r, -t)
@@ -66,5 +68,7 @@ def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int
             if size > 1e-3 * last or not size > 4 * rounding:
                 break
         if size > 0.5 * before:
-            break
+            if not (iterative and last and size > 1e5 * rounding):
+                break
+            iterative = False
     return Polished(x, v, size, unique, dependent)

@@ -58,7 +58,7 @@ def digest(P: Any, A: Any, face: Face) -> bytes:
     for block in face.rounds:
         arrays += [np.array([block.start, block.stop, block.weight]), block.ray, block.normal]
     for block in face.turned:
-        arrays += [np.array([block.start, block.stop, len(block.hard)]), block.hard, block.soft, block.weight]
+        arrays += [np.array([block.start, block.stop]), block.vectors, block.slopes]
     found = hashlib.blake2b(digest_size=16)
     for array in arrays:
         found.update(array.size.to_bytes(8))
