@@ -11,6 +11,8 @@ import scipy.sparse.linalg
 
 from .cone_faces import Face, of_jacobian, selector
 
+LinearOperator: Any = scipy.sparse.linalg.LinearOperator  # SciPy's types do not know its factory
+
 TOLERANCE = 1e-6  # asked of MINRES, in its preconditioned norm
 ENOUGH = 0.1  # of the residual of one solve relative to its right side: Newton's method gains a digit a step at least
 STEPS = 500
@@ -59,7 +61,7 @@ class IterativeSystem:
             return np.concatenate([self._approximate(z[:n]), z[n:]])
 
         def operator(apply: Any) -> Any:
-            return scipy.sparse.linalg.LinearOperator((n + m, n + m), matvec=apply, dtype=np.float64)
+            return LinearOperator((n + m, n + m), matvec=apply, dtype=np.float64)
 
         right = np.concatenate([r, -self._root(t)])
         z, _ = scipy.sparse.linalg.minres(
