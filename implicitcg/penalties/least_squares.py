@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int, PyTree
 
+from ..base.checks import switch
 from ..linear import design
 from .smooth import AbstractSmooth, LinearModel
 
@@ -23,7 +25,7 @@ class LeastSquares(AbstractSmooth):
 
     X: Float[Array, "n p"]
     y: Float[Array, " n"]
-    fit_intercept: bool = eqx.field(static=True, default=False)
+    fit_intercept: bool = eqx.field(static=True, default=False, converter=partial(switch, name="fit_intercept"))
     sample_weight: Float[Array, " n"] | None = None
     quadratic: ClassVar[bool] = True
 

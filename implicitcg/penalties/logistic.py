@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int, PyTree
 
+from ..base.checks import switch
 from ..linear import design
 from .smooth import AbstractSmooth, LinearModel
 
@@ -21,7 +24,7 @@ class Logistic(AbstractSmooth):
 
     X: Float[Array, "n p"]
     y: Float[Array, " n"]
-    fit_intercept: bool = eqx.field(static=True, default=False)
+    fit_intercept: bool = eqx.field(static=True, default=False, converter=partial(switch, name="fit_intercept"))
     sample_weight: Float[Array, " n"] | None = None
 
     def weights(self) -> Float[Array, " n"]:
