@@ -138,7 +138,7 @@ def test_text_and_missing_data_raise_type_errors_with_advice():
     with pytest.raises(TypeError, match="y is None"):
         icg.lasso(X, None, 0.1)
     for switch in ("yes", 1, None):
-        with pytest.raises(TypeError, match="fit_intercept is .* give True or False"):
+        with pytest.raises(TypeError, match=r"fit_intercept is .* give True or False"):
             icg.lasso(jnp.ones((2, 1)), jnp.ones(2), 0.1, fit_intercept=switch)
     with pytest.raises(TypeError, match="needs a problem"):
         icg.solve(X)
