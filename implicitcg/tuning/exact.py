@@ -174,9 +174,10 @@ def _interior_minima(sampler: Sampler, grid: np.ndarray, start: np.ndarray, end:
     c = a.copy()
     for turn in range(200):
         secant = a - slope_a * (b - a) / (slope_b - slope_a)
-        c = np.where(done, c, np.where(turn % 3 == 2, (a + b) / 2, secant))
+        last, c = c, np.where(done, c, np.where(turn % 3 == 2, (a + b) / 2, secant))
         slope = sampler(c, below=True).slopes.mean(axis=1)
-        done |= np.abs(slope) <= 1e-15 * scale
+        stays = np.abs(c - last) <= 4 * np.finfo(float).eps * b
+        done |= np.abs(slope) <= np.where(stays, 1e-12, 1e-15) * scale
         lower = slope < 0
         moves = ~done
         a, slope_a = np.where(moves & lower, c, a), np.where(moves & lower, slope, slope_a)
@@ -218,7 +219,8 @@ class Sampler:
             return np.asarray(values, np.float64), np.asarray(slopes, np.float64) * change
         if self.loss is squared:
             residuals = predictions - path.target
-            return np.mean(residuals**2, axis=1), 2 * np.mean(residuals * directions, axis=1)
+            total, change = (np.einsum("ij,ij->i", residuals, other) for other in (residuals, directions))
+            return total / len(path.target), 2 * change / len(path.target)
         room = 1 << max(0, len(c) - 1).bit_length()  # few sizes, so that few programs are compiled
 
         def padded(rows: np.ndarray) -> Any:

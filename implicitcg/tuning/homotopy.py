@@ -86,6 +86,7 @@ class LassoPath:
     def _begin(self) -> None:
         """Stand at the top of the path."""
         self.support = Support(self.X, self.ridge, self.gram)
+        self._below: tuple[Piece, Event] | None = None  # where the path stands, once it is known
         self.c = np.inf
         self.pieces = 0
         for j in np.flatnonzero(self.v == 0):
@@ -140,6 +141,7 @@ class LassoPath:
                     self._return(*mark)
                     continue
                 self.near.look(correlations, self.active)
+                self._below = None
             found += stretch
             if ended:
                 return found
@@ -153,8 +155,10 @@ class LassoPath:
         ends: list[tuple[float, np.ndarray]] = []
         some, ties = not self.near.everything, 0
         while True:
-            piece = self._piece()
-            event = piece.event(self.near, self.active, self.support.signs)
+            if self._below is None:
+                fresh = self._piece()
+                self._below = fresh, fresh.event(self.near, self.active, self.support.signs)
+            piece, event = self._below
             if event.feature is not None and event.c >= self.c > 0:  # several events at one knot make one entry
                 ties += 1
                 if ties > TIES:
@@ -182,6 +186,7 @@ class LassoPath:
     def _return(self, active: np.ndarray, signs: np.ndarray, c: float, at_kink: bool, swaps: int, pieces: int) -> None:
         """Stand where a stretch began."""
         self.support.take(active, signs)
+        self._below = None
         self.c, self.at_kink, self.swaps, self.pieces = c, at_kink, swaps, pieces
 
     def solution(self, c: float, knot: Knot) -> np.ndarray:
@@ -220,6 +225,7 @@ class LassoPath:
         A feature that is a combination `x_j = X_S a` of the active ones joins in exchange for one of them: along
         `w_j += sign t`, `w_S -= sign t a` neither the fit nor the penalty changes, until a coefficient reaches 0.
         """
+        self._below = None
         _, feature, sign = event
         assert feature is not None
         if sign == 0:

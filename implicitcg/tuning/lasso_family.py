@@ -91,11 +91,13 @@ class FoldPath:
         new = self.path.advance(min(c_end, self.path.c_max))
         self.knots = self.knots[:known] + new
         self.c = np.array([knot.c for knot in self.knots])
-        moving = np.unique(np.concatenate([knot.active for knot in new]))
-        both = np.zeros((2, len(new), len(moving)))  # values and slopes of the features that move at all
+        moves = np.zeros(self.path.p, bool)
+        moves[np.concatenate([knot.active for knot in new])] = True
+        place = np.cumsum(moves) - 1
+        both = np.zeros((2, len(new), np.count_nonzero(moves)))  # values and slopes of the features that move at all
         for i, knot in enumerate(new):
-            both[:, i, np.searchsorted(moving, knot.active)] = knot.values, knot.slopes
-        ahead = both @ self.X[:, moving].T
+            both[:, i, place[knot.active]] = knot.values, knot.slopes
+        ahead = both @ self.X[:, moves].T
         self.predictions = np.concatenate([self.predictions[:known], ahead[0] + self.path.y_mean])
         self.directions = np.concatenate([self.directions[:known], ahead[1]])
         self.active = np.concatenate([self.active[:known], [len(knot.active) for knot in new]])

@@ -95,7 +95,7 @@ class Support:
             raise Dependent
         count = self.count
         if count >= len(self._rows):
-            self._grow(max(16, 2 * count))
+            self._grow(max(32, 2 * count))
         self._active[count], self._signs[count] = feature, sign
         self._rows[count] = self.X[:, feature] if self.gram is None else self.gram[feature]
         self._block[count, :count] = self._block[:count, count] = row[0]
@@ -135,12 +135,11 @@ class Support:
 
     def _grow(self, room: int) -> None:
         count, p = self.count, self._rows.shape[1]
-        self._active, self._signs = (np.resize(held, room) for held in (self.active, self.signs))
-        self._rows = np.concatenate([self.rows, np.empty((room - count, p))])
-        self._packed = np.concatenate([self._packed, np.empty(_triangle(room) - len(self._packed))])
-        self._block, self._factor = (
-            np.pad(square[:count, :count], (0, room - count)) for square in (self._block, self._factor)
-        )
+        self._active, self._signs = _enlarged(self.active, room), _enlarged(self.signs, room)
+        self._rows = _enlarged(self.rows, room, p)
+        self._packed = _enlarged(self._packed[: _triangle(count)], _triangle(room))
+        self._block = _enlarged(self._block[:count, :count], room, room)
+        self._factor = _enlarged(self._factor[:count, :count], room, room)
 
     def _factored(self, block: np.ndarray) -> np.ndarray:
         factor, failed = dpotrf(block, lower=1)
@@ -152,3 +151,10 @@ class Support:
 def _triangle(count: int) -> int:
     """How many entries a triangle of `count` rows has."""
     return count * (count + 1) // 2
+
+
+def _enlarged(held: np.ndarray, *shape: int) -> np.ndarray:
+    """A larger array that begins with what is `held`."""
+    larger = np.zeros(shape, held.dtype)
+    larger[tuple(slice(size) for size in held.shape)] = held
+    return larger
