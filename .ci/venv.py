@@ -1,10 +1,11 @@
-"""Make `.venv` ready for one group of optional dependencies; do nothing, fast, where it is ready already.
+"""Make `.venv` ready for groups of optional dependencies; do nothing, fast, where it is ready already.
 
-    python .ci/venv.py EXTRA [--exact] [--which]
+    python .ci/venv.py EXTRA... [--exact] [--which]
 
-EXTRA is a group of pyproject.toml (plots, dev, docs, bench, all). What is installed comes from pyproject.toml, pinned
-by constraints.txt. The group is done when `.venv/.ready/EXTRA` holds the digest of both files, so an edit to either
-installs again. An installation that was interrupted leaves `.venv/.installing` behind, and the next call starts afresh.
+EXTRA is a group of pyproject.toml (plots, dev, docs, bench, all); several are installed at once, which takes less time
+than one after the other. What is installed comes from pyproject.toml, pinned by constraints.txt. A group is done when
+`.venv/.ready/EXTRA` holds the digest of both files, so an edit to either installs again. An installation that was
+interrupted leaves `.venv/.installing` behind, and the next call starts afresh.
 With --exact an existing `.venv` of another Python version than the one running this file is replaced. With --which
 nothing is done: the interpreter that a `.venv` is made with is printed.
 
@@ -116,17 +117,18 @@ def pip_install(*arguments):
         sys.exit("[venv] pip failed, for the reason above; the next call starts .venv afresh")
 
 
-def install(extra):
-    say(f"installing implicitcg[{extra}] into .venv")
+def install(extras):
+    say(f"installing implicitcg[{','.join(extras)}] into .venv")
     with open(INSTALLING, "w"):
         pass
     # The build backend comes first, pinned as well, so that the build needs no second, unpinned environment.
     pip_install("hatchling")
-    pip_install("--no-build-isolation", "--editable", f".[{extra}]")
+    pip_install("--no-build-isolation", "--editable", f".[{','.join(extras)}]")
     ready = os.path.join(VENV, ".ready")
     os.makedirs(ready, exist_ok=True)
-    with open(os.path.join(ready, extra), "w") as file:
-        file.write(digest())
+    for extra in extras:
+        with open(os.path.join(ready, extra), "w") as file:
+            file.write(digest())
     os.remove(INSTALLING)
 
 
@@ -144,21 +146,25 @@ def locked():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("extra")
+    parser.add_argument("extras", nargs="+", metavar="EXTRA")
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--which", action="store_true")
     arguments = parser.parse_args()
+
+    def missing():
+        return [extra for extra in arguments.extras if not is_ready(extra, arguments.exact)]
+
     if arguments.which:
         print(interpreter(arguments.exact))
         return
-    if is_ready(arguments.extra, arguments.exact):
+    if not missing():
         return
     lock = locked()
-    if not is_ready(arguments.extra, arguments.exact):  # another process may have done it while we waited
+    if missing():  # another process may have done it while we waited
         python = interpreter(arguments.exact)
         if not is_healthy(arguments.exact, python):
             create(python)
-        install(arguments.extra)
+        install(missing())
     lock.close()
 
 

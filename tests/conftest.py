@@ -10,7 +10,8 @@ import pytest
 
 # Compiling is most of what the suite does, once a program: cheap compilation costs 3.4 times less than the default on
 # jaxlib 0.10 (71 s of CPU time against 21 for the laws of one LASSO), 1.7 times without the first flag, which later
-# versions no longer know. The smoke test and the examples of CI run as users do. Tests in processes inherit both.
+# versions no longer know. CI compiles the examples as cheaply, and the smoke test as users do. Tests in processes inherit
+# both.
 legacy = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {legacy} --xla_cpu_parallel_codegen_split_count=1".strip()
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
@@ -37,13 +38,17 @@ def pytest_runtest_teardown():
 
 
 def pytest_collection_modifyitems(items):
-    """The laws of one row of a table stand side by side: one worker runs them, and compiles their functions once."""
+    """The laws of one row of a table stand side by side: one worker runs them, and compiles their functions once.
+
+    The pages of the manual come first: a page takes so long that a worker which began one last would keep all waiting.
+    """
     ranks = {}
 
     def rank(item):
         row = getattr(getattr(item, "callspec", None), "params", {}).get("case")
         name = getattr(row, "name", None)
-        return ranks.setdefault(item.path, len(ranks)), ranks.setdefault((item.path, name), len(ranks))
+        page = item.path.name == "test_docs.py"
+        return not page, ranks.setdefault(item.path, len(ranks)), ranks.setdefault((item.path, name), len(ranks))
 
     items.sort(key=rank)
 

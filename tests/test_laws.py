@@ -1,6 +1,7 @@
 """The laws, stated once and held for every row of the table in `cases.py`."""
 
 import functools
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,17 +19,32 @@ from implicitcg.core import AbstractSolver, Found
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
+class Derivatives(NamedTuple):
+    """What the laws look at, of one direction `d` of the parameters and one cotangent `v` of the value."""
+
+    value: Any
+    pushed: Any
+    pulled: Any
+    by_start: Any
+
+
 @functools.cache
 def compiled(case: Case):
-    """Pushforward (with the value) and pullback of a row, compiled once and shared by the laws."""
-    push = jax.jit(lambda theta, d: jax.jvp(case.value, (theta,), (d,)))
+    """Value, pushforward and pullback of a row: one program with one search in it, shared by the laws."""
 
     @jax.jit
-    def pull(theta, v):
+    def derivatives(theta, d, v):
         start = case.problem(theta).start(case.start(theta))
-        return jax.vjp(lambda t, z: icg.solve(case.problem(t), init=z).value, theta, start)[1](v)
+        value, push = jax.linearize(lambda t, z: icg.solve(case.problem(t), init=z).value, theta, start)
+        pushed = push(d, jax.tree.map(jnp.zeros_like, start))
+        return Derivatives(value, pushed, *jax.linear_transpose(push, theta, start)(v))
 
-    return push, pull
+    return derivatives
+
+
+@functools.cache
+def solved(case: Case) -> icg.Solution:
+    return case.solution(case.theta)
 
 
 class Known(AbstractSolver):
@@ -40,20 +56,22 @@ class Known(AbstractSolver):
         return self.found
 
 
-def known(problem, start) -> Known:
-    """What the default solver of `problem(theta)` finds, and leaves behind for the derivative."""
+def known(problem, start, solution: icg.Solution) -> Known:
+    """What the default solver of `problem` finds and leaves behind; searched again only where it leaves something."""
 
     @jax.jit
     def search():
         closed = problem.closed(start)
         return closed.default_solver().run(closed, closed.start(start))
 
+    if search.eval_shape().memory is None:
+        return Known(Found(solution.root, solution.status, solution.iterations, gap=solution.gap))
     return Known(search())
 
 
 @functools.cache
 def searched(case: Case) -> Known:
-    return known(case.problem(case.theta), case.start(case.theta))
+    return known(case.problem(case.theta), case.start(case.theta), solved(case))
 
 
 @functools.cache
@@ -69,8 +87,16 @@ def second_derivatives(case: Case):
     return products
 
 
+def derivatives(case: Case, theta, d=None, v=None) -> Derivatives:
+    """At `theta`; a direction or a cotangent that nobody looks at is left out."""
+    if v is None:
+        dtype = jnp.result_type(*jax.tree.leaves(theta))
+        v = jax.tree.map(lambda z: z.astype(dtype), solved(case).value)
+    return compiled(case)(theta, theta if d is None else d, v)
+
+
 def value(case: Case, theta):
-    return compiled(case)[0](theta, theta)[0]  # whatever the tangent
+    return derivatives(case, theta).value
 
 
 def loss(case: Case, **options):
@@ -80,12 +106,12 @@ def loss(case: Case, **options):
 
 def gradient(case: Case, theta):
     """That of `loss`: the pullback of twice the value."""
-    return compiled(case)[1](theta, jax.tree.map(lambda z: 2 * z, value(case, theta)))[0]
+    return derivatives(case, theta, v=jax.tree.map(lambda z: 2 * z, value(case, theta))).pulled
 
 
 @every_case
 def test_the_residual_is_at_rounding_and_the_status_says_converged(case):
-    solution = case.solution(case.theta)
+    solution = solved(case)
     assert bool(solution.converged)
     # the residual is a norm in units of the unknown, whose size is about one in every row
     assert float(solution.residual) < 1e-12
@@ -95,28 +121,27 @@ def test_the_residual_is_at_rounding_and_the_status_says_converged(case):
 @every_case
 def test_forward_mode_equals_finite_differences_away_from_kinks(case):
     d = direction_like(case.theta, seed=0)
-    solution = case.solution(case.theta)
-    assert icg.certify(case.problem(case.theta), solution).margin > 1e-3  # the differences below cross no kink
+    # the differences below cross no kink
+    assert icg.certify(case.problem(case.theta), solved(case)).margin > 1e-3
     # h = 1e-5: truncation 1e-10 and rounding 1e-11 times the curvature of the row
     expected = central_difference(functools.partial(value, case), case.theta, d)
-    assert_close(compiled(case)[0](case.theta, d)[1], expected, 1e-8)
+    assert_close(derivatives(case, case.theta, d).pushed, expected, 1e-8)
 
 
 @every_case
 def test_reverse_mode_is_the_transpose_of_forward_mode(case):
-    push, pull = compiled(case)
-    d = direction_like(case.theta, seed=1)
-    pushed = push(case.theta, d)[1]
-    v = direction_like(pushed, seed=2)
-    assert inner(v, pushed) == pytest.approx(inner(pull(case.theta, v)[0], d), rel=1e-11, abs=1e-13)
+    d, v = direction_like(case.theta, seed=1), direction_like(solved(case).value, seed=2)
+    both = derivatives(case, case.theta, d, v)
+    assert inner(v, both.pushed) == pytest.approx(inner(both.pulled, d), rel=1e-11, abs=1e-13)
 
 
 @every_case
 def test_jit_changes_nothing(case):
     d = direction_like(case.theta, seed=3)
-    found, pushed = compiled(case)[0](case.theta, d)
-    assert_close(case.value(case.theta), found, 1e-13)
-    assert_close(jax.jvp(case.value, (case.theta,), (d,))[1], pushed, 1e-12)
+    inside = derivatives(case, case.theta, d)
+    assert_close(solved(case).value, inside.value, 1e-13)
+    eagerly = functools.partial(case.value, solver=searched(case))
+    assert_close(jax.jvp(eagerly, (case.theta,), (d,))[1], inside.pushed, 1e-12)
 
 
 @every_case
@@ -125,7 +150,7 @@ def test_vmap_is_a_loop_also_around_and_inside_derivatives(case):
     steps = jnp.asarray([0.0, 1e-3, -2e-3])
     batch = jax.vmap(lambda s: moved(case.theta, d, s))(steps)
     batched = jax.jit(jax.vmap(lambda theta: jax.jvp(case.value, (theta,), (d,))[1]))(batch)
-    looped = [compiled(case)[0](jax.tree.map(lambda leaf, i=i: leaf[i], batch), d)[1] for i in range(3)]
+    looped = [derivatives(case, jax.tree.map(lambda leaf, i=i: leaf[i], batch), d).pushed for i in range(3)]
     assert_close(batched, jax.tree.map(lambda *leaves: jnp.stack(leaves), *looped), 1e-11)
 
 
@@ -159,14 +184,14 @@ def test_the_derivative_does_not_depend_on_the_solver_even_one_without_derivativ
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.adjoints], ids=lambda case: case.name)
 def test_the_derivative_does_not_depend_on_the_adjoint(case):
-    v = direction_like(value(case, case.theta), seed=8)
+    v = direction_like(solved(case).value, seed=8)
 
     @jax.jit
     def by_each(theta):
         values = [functools.partial(case.value, solver=searched(case), adjoint=adjoint) for adjoint in case.adjoints]
         return [jax.vjp(value, theta)[1](v)[0] for value in values]
 
-    expected, _ = compiled(case)[1](case.theta, v)
+    expected = derivatives(case, case.theta, v=v).pulled
     for adjoint, pulled in zip(case.adjoints, by_each(case.theta), strict=True):
         print(adjoint)  # shown where the next line fails
         assert_close(pulled, expected, 1e-9)  # iterative adjoints stop at eps^(3/4) = 2e-12
@@ -180,11 +205,13 @@ def test_the_derivative_does_not_depend_on_the_adjoint(case):
 def test_a_biased_adjoint_is_its_part_of_the_series_in_both_modes_and_has_no_second_derivative(
     case, adjoint, fails_with
 ):
-    solution, d = case.solution(case.theta), direction_like(case.theta, seed=11)
+    solution, d = solved(case), direction_like(case.theta, seed=11)
     z, unravel = ravel_pytree(solution.root)
     linearisation = case.problem(case.theta).linearise(solution.root)
     J = np.eye(len(z)) - np.stack([ravel_pytree(linearisation.apply(unravel(e)))[0] for e in jnp.eye(len(z))], 1)
-    rhs = (np.eye(len(z)) - J) @ ravel_pytree(compiled(case)[0](case.theta, d)[1])[0]  # `(I - J) dz` for the exact `dz`
+    rhs = (np.eye(len(z)) - J) @ ravel_pytree(derivatives(case, case.theta, d).pushed)[
+        0
+    ]  # `(I - J) dz` for the exact `dz`
     terms, damping = {"OneStep": (0, 1.0), "Neumann": (3, 1.0), "Phantom": (2, 0.5)}[type(adjoint).__name__]
     step = damping * J + (1 - damping) * np.eye(len(z))
     expected = damping * sum(np.linalg.matrix_power(step, i) @ rhs for i in range(terms + 1))
@@ -207,10 +234,10 @@ def test_a_biased_adjoint_is_its_part_of_the_series_in_both_modes_and_has_no_sec
 def test_float32_stays_float32_and_is_right_to_its_precision(case):
     single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), case.theta)
     d = direction_like(single, seed=9)
-    found, pushed = compiled(case)[0](single, d)
-    assert {leaf.dtype for leaf in jax.tree.leaves((found, pushed))} == {jnp.dtype(jnp.float32)}
+    found = derivatives(case, single, d)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.float32)}
     double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (single, d))
-    assert_close(pushed, compiled(case)[0](*double)[1], 1e-3)  # eps 1e-7 times condition numbers up to 1e3
+    assert_close(found.pushed, derivatives(case, *double).pushed, 1e-3)  # eps 1e-7 times condition numbers up to 1e3
 
 
 class CountingSolver(AbstractSolver):
@@ -252,7 +279,8 @@ def _nudged(leaf, step):
 @pytest.mark.parametrize("case", [c for c in CASES if c.singular], ids=lambda case: case.name)
 def test_a_singular_system_is_refused_and_never_silent(case, fails_with):
     problem, start = case.singular, case.start(case.theta)
-    solution, solver = icg.solve(problem(case.theta), init=start), known(problem(case.theta), start)
+    solution = icg.solve(problem(case.theta), init=start)
+    solver = known(problem(case.theta), start, solution)
     assert icg.certify(problem(case.theta), solution).verdict == "singular"
 
     def gradient(theta, solver, **options):
@@ -278,17 +306,17 @@ def test_arrays_closed_over_are_differentiated(case):
 
     def closing(s):
         theta = moved(case.theta, d, s)
-        return loss(case)(theta)
+        return loss(case, solver=searched(case))(theta)
 
     assert_close(jax.grad(closing)(0.0), inner(gradient(case, case.theta), d), 1e-12)
 
 
 @every_case
 def test_the_search_start_carries_no_derivative_and_warm_starts_agree(case):
-    solution = case.solution(case.theta)
+    solution = solved(case)
     again = icg.solve(case.problem(case.theta), init=solution.root)
     assert_close(again.value, solution.value, 1e-12)
     assert int(again.iterations) <= int(solution.iterations)
 
-    _, by_start = compiled(case)[1](case.theta, direction_like(solution.value, seed=13))
+    by_start = derivatives(case, case.theta, v=direction_like(solution.value, seed=13)).by_start
     assert not any(leaf.any() for leaf in jax.tree.leaves(by_start))
