@@ -10,8 +10,8 @@ import pytest
 
 # Compiling is most of what the suite does, once a program: cheap compilation costs 3.4 times less than the default on
 # jaxlib 0.10 (71 s of CPU time against 21 for the laws of one LASSO), 1.7 times without the first flag, which later
-# versions no longer know. CI compiles the examples as cheaply, and the smoke test as users do. Tests in processes inherit
-# both.
+# versions no longer know. CI compiles the examples as cheaply, and the smoke test as users do. Tests in processes
+# inherit both.
 legacy = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {legacy} --xla_cpu_parallel_codegen_split_count=1".strip()
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"

@@ -87,8 +87,8 @@ def test_random_programs_with_every_cone_have_the_solutions_they_were_made_of_an
         def batch(theta):
             return jax.vmap(solved)(theta)
 
-        found, along, converged = jax.jvp(batch, (theta,), (direction,), has_aux=True)
-        return found, along, converged, jax.vjp(lambda t: batch(t)[0], theta)[1](weights)[0]
+        found, push, converged = jax.linearize(batch, theta, has_aux=True)
+        return found, push(direction), converged, jax.linear_transpose(push, theta)(weights)[0]
 
     found, along, converged, pulled = everything(theta)
     assert converged.all()

@@ -47,6 +47,17 @@ def differences(function, x, h=1e-5):
     return jnp.stack(rows, -1)
 
 
+def in_both_modes(function, x, direction, cotangents):
+    """Value, pushforward, pullbacks, and these along `direction` (forward over reverse): one flow in the program."""
+
+    def pulled(x):
+        value, pull = jax.vjp(function, x)
+        return value, jax.vmap(lambda v: pull(v)[0])(cotangents)
+
+    (value, reverse), (forward, second) = jax.jvp(pulled, (x,), (direction,))
+    return value, forward, reverse, second
+
+
 def test_the_exact_example_holds_in_both_modes_twice_and_in_a_batch():
     def end(y0):
         return solve(gated, y0, None, (0.0, 2.0), rtol=1e-9, max_steps=64).value[-1]
@@ -54,10 +65,7 @@ def test_the_exact_example_holds_in_both_modes_twice_and_in_a_batch():
     @jax.jit
     @jax.vmap
     def everything(y0):
-        direction = jnp.array([1.0, 0.0])
-        value, forward = jax.jvp(end, (y0,), (direction,))
-        reverse, second = jax.jvp(jax.grad(lambda y: end(y)[1]), (y0,), (direction,))
-        return value, forward, reverse, second
+        return in_both_modes(end, y0, jnp.array([1.0, 0.0]), jnp.array([[0.0, 1.0]]))
 
     starts = jnp.array([[-1.0, 1.0], [-3.0, 2.0], [0.5, 1.0]])
     value, forward, reverse, second = everything(starts)
@@ -68,9 +76,9 @@ def test_the_exact_example_holds_in_both_modes_twice_and_in_a_batch():
     bend = growth * y * ((positive - before) ** 2 + jnp.where(positive > 0, 1.0, 0.0) - jnp.where(before > 0, 1.0, 0.0))
     # rtol 1e-9 a step, ten to twenty steps whose errors the flow amplifies at most 12 times
     np.testing.assert_allclose(value[:, 1], growth * y, rtol=3e-7)
-    np.testing.assert_allclose(reverse, jnp.stack([slope, growth], -1), rtol=3e-7, atol=1e-12)
-    np.testing.assert_allclose(forward[:, 1], reverse[:, 0], rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(second, jnp.stack([bend, slope / y], -1), rtol=3e-6, atol=1e-12)
+    np.testing.assert_allclose(reverse[:, 0], jnp.stack([slope, growth], -1), rtol=3e-7, atol=1e-12)
+    np.testing.assert_allclose(forward[:, 1], reverse[:, 0, 0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(second[:, 0], jnp.stack([bend, slope / y], -1), rtol=3e-6, atol=1e-12)
     assert value[0, 1] == pytest.approx(np.exp(0.5), rel=1e-8)
 
 
@@ -117,13 +125,14 @@ def test_a_relu_network_as_a_field_matches_differences_in_weights_start_and_time
 
     @jax.jit
     def both(x):
-        reverse, crossings = jax.jacrev(run, has_aux=True)(x)
-        return reverse, crossings, jax.jvp(lambda x: run(x)[0], (x,), (direction,))[1]
+        value, push, crossings = jax.linearize(run, x, has_aux=True)
+        pull = jax.linear_transpose(push, x)
+        return value, crossings, push(direction), jax.vmap(lambda v: pull(v)[0])(jnp.eye(value.size))
 
-    reverse, crossings, forward = both(x)
+    _, crossings, forward, reverse = both(x)
     assert crossings >= 3
     np.testing.assert_allclose(reverse @ direction, forward, atol=1e-11)
-    numeric = differences(jax.jit(lambda x: run(x)[0]), x)
+    numeric = differences(lambda x: both(x)[0], x)
     np.testing.assert_allclose(reverse, numeric, atol=2e-7)
 
 
@@ -167,12 +176,7 @@ def test_a_bouncing_ball_has_the_derivatives_of_its_formula():
     p = jnp.array([1.0, 0.3, 9.81, 0.8])
     direction = jnp.array([0.3, -1.0, 0.5, 0.2])
 
-    @jax.jit
-    def everything(p):
-        (reverse, second), value = jax.jvp(jax.jacrev(state), (p,), (direction,)), state(p)
-        return value, jax.jvp(state, (p,), (direction,))[1], reverse, second
-
-    value, forward, reverse, second = everything(p)
+    value, forward, reverse, second = jax.jit(lambda p: in_both_modes(state, p, direction, jnp.eye(5)))(p)
     exact, bend = jax.jvp(jax.jacobian(formula), (p,), (direction,))
     # free fall is quadratic: the method is exact, and the bounces are located to rounding
     np.testing.assert_allclose(value, formula(p), atol=1e-12)
@@ -212,9 +216,10 @@ def test_dry_friction_stops_with_its_sensitivity_and_sliding_is_refused():
 
     def stop(v, mu):
         flow = solve(field, (0.0, v), mu, (0.0, 3.0, 9.0), events=[rest])
-        return jnp.stack([flow.value[0][1], flow.value[0][2], flow.event_times()[0]])
+        found = jnp.stack([flow.value[0][1], flow.value[0][2], flow.event_times()[0]])
+        return found, found
 
-    value, slopes = jax.jit(lambda v, mu: (stop(v, mu), jax.jacobian(stop, (0, 1))(v, mu)))(2.0, 0.5)
+    slopes, value = jax.jit(jax.jacrev(stop, (0, 1), has_aux=True))(2.0, 0.5)
     np.testing.assert_allclose(value, [3.75, 4.0, 4.0], atol=1e-12)  # v t - mu t^2/2; v^2/(2 mu); v/mu
     np.testing.assert_allclose(slopes[0], [3.0, 4.0, 2.0], atol=1e-11)
     np.testing.assert_allclose(slopes[1], [-4.5, -8.0, -8.0], atol=1e-11)

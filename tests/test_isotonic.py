@@ -64,8 +64,13 @@ def test_a_batch_is_a_loop_for_both():
 
 def test_a_product_with_the_jacobian_is_the_mean_over_the_runs():
     x, v = LONG["noise"], random.standard_normal(2000)
-    value, pushed = jax.jit(lambda x, v: jax.jvp(icg.projections.isotonic, (x,), (v,)))(x, v)
-    pulled = jax.jit(lambda x, v: jax.vjp(icg.projections.isotonic, x)[1](v)[0])(x, v)
+
+    @jax.jit
+    def both_modes(x, v):
+        value, pushed = jax.jvp(icg.projections.isotonic, (x,), (v,))
+        return value, pushed, jax.vjp(icg.projections.isotonic, x)[1](v)[0]
+
+    value, pushed, pulled = both_modes(x, v)
     runs = np.cumsum(np.diff(value, prepend=-np.inf) > 0) - 1
     means = np.bincount(runs, v) / np.bincount(runs)
     np.testing.assert_allclose(pushed, means[runs], atol=1e-13)

@@ -320,14 +320,15 @@ def test_derivatives_equal_the_exact_formulas_and_differences(model, at, formula
 def test_derivatives_in_all_data_and_in_sample_weights_equal_differences_in_both_modes(model, theta):
     theta = jax.tree.map(jnp.asarray, theta)
 
-    def value(theta):
-        return ravel_pytree(icg.solve(model(theta)).value)[0]
+    @jax.jit
+    def both_modes(theta):
+        value, push = jax.linearize(lambda t: ravel_pytree(icg.solve(model(t)).value)[0], theta)
+        v = direction_like(value, seed=1)
+        return value, push(d), v, jax.linear_transpose(push, theta)(v)[0]
 
     d = direction_like(theta, seed=0)
-    v = direction_like(value(theta), seed=1)
-    pushed = jax.jvp(value, (theta,), (d,))[1]
-    assert_close(pushed, central_difference(value, theta, d), 1e-7)
-    pulled = jax.vjp(value, theta)[1](v)[0]
+    _, pushed, v, pulled = both_modes(theta)
+    assert_close(pushed, central_difference(lambda t: both_modes(t)[0], theta, d), 1e-7)
     assert inner(v, pushed) == pytest.approx(inner(pulled, d), rel=1e-10, abs=1e-12)
 
 

@@ -216,14 +216,16 @@ def test_derivatives_in_every_argument_equal_differences_and_reverse_is_the_tran
     primals = tuple(jnp.asarray(a, float) for a in (RANDOM[3], *row.parameters))
     if row.name == "sorted l1":  # weights that stay in order when they are moved
         primals = (primals[0], jnp.asarray([2.0, 1.5, 1.1, 1.0, 0.25, 0.05]))
-    function = jax.jit(row)
-    d = direction_like(primals, seed=1)
-    pushed = jax.jit(lambda p, d: jax.jvp(row, p, d)[1])(primals, d)
-    expected = central_difference(lambda p: function(*p), primals, d)
+    d, v = direction_like(primals, seed=1), direction_like(primals[0], seed=2)
+
+    @jax.jit
+    def both_modes(p):
+        return *jax.jvp(row, p, d), jax.vjp(row, *p)[1](v)
+
+    _, pushed, pulled = both_modes(primals)
+    expected = central_difference(lambda p: both_modes(p)[0], primals, d)
     # rounding of values of size one over the step of 1e-5: 1e-11; the curved rows add 1e-10
     assert_close(pushed, expected, 1e-9)
-    v = direction_like(pushed, seed=2)
-    pulled = jax.jit(lambda p, v: jax.vjp(row, *p)[1](v))(primals, v)
     assert inner(v, pushed) == pytest.approx(inner(pulled, d), rel=1e-12)
 
 

@@ -101,16 +101,19 @@ def test_jacobians_are_those_of_a_projection_and_equal_differences(name, strengt
 
 @every_map
 def test_the_strength_and_second_derivatives_and_reverse_mode(name):
-    function = jax.jit(SOFT[name])
     primals, d = (jnp.asarray(RANDOM[2]), jnp.asarray(0.7)), (jnp.asarray(RANDOM[1]), jnp.asarray(0.3))
-    pushed = jax.jit(lambda p, d: jax.jvp(SOFT[name], p, d)[1])(primals, d)
-    assert_close(pushed, central_difference(lambda p: function(*p), primals, d), 1e-9)
     v = jnp.asarray(RANDOM[3])
-    pulled = jax.jit(lambda p, v: jax.vjp(SOFT[name], *p)[1](v))(primals, v)
+
+    @jax.jit
+    def first(p):
+        value, pushed = jax.jvp(SOFT[name], p, d)
+        return value, pushed, jax.vjp(SOFT[name], *p)[1](v), jax.grad(lambda p: jnp.sum(SOFT[name](*p) ** 2 * v))(p)
+
+    _, pushed, pulled, _ = first(primals)
+    assert_close(pushed, central_difference(lambda p: first(p)[0], primals, d), 1e-9)
     assert inner(v, pushed) == pytest.approx(inner(pulled, d), rel=1e-12)
-    gradient = jax.jit(jax.grad(lambda p: jnp.sum(SOFT[name](*p) ** 2 * v)))
-    second = jax.jit(lambda p: jax.jvp(gradient, (p,), (d,))[1])(primals)
-    assert_close(second, central_difference(gradient, primals, d), 1e-7)
+    second = jax.jit(lambda p: jax.jvp(lambda p: first(p)[3], (p,), (d,))[1])(primals)
+    assert_close(second, central_difference(lambda p: first(p)[3], primals, d), 1e-7)
 
 
 @every_map

@@ -136,7 +136,7 @@ def test_value_derivative_and_certificate_are_those_of_the_filled_matrix(model, 
             solution = icg.solve(MODELS[model](X, a))
             return ravel_pytree(solution.value)[0], solution
 
-        return *jax.jvp(lambda a: value(a)[0], (ALPHA,), (1.0,)), value(ALPHA)[1], problem
+        return *jax.jvp(value, (ALPHA,), (1.0,), has_aux=True), problem
 
     value, slope, solution, problem = solved(DESIGNS[name])
     expected_value, expected_slope, expected_solution, expected_problem = solved(filled(name))

@@ -156,7 +156,9 @@ def _path_jvp(primals: Any, tangents: Any, *, follower: Follower) -> tuple[Path,
         return follower.replay(ts, y, parameters, record, branches)
 
     _, path = jax.jvp(replay, (moving,), (filled,))
-    return follower.found(ts, parameters, record), path
+    # the map itself and not `found`, whose values stand in the record: derivatives of the value inside a derivative, as
+    # in the Hessian of a square, are then those of the flow
+    return _path(ts, y, parameters, record, follower=follower), path
 
 
 def _filled(x: Any, tangent: Any) -> Any:
