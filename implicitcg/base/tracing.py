@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -39,6 +40,14 @@ def concretely(predicate: Callable[[Any], Any], x: Any) -> bool | None:
         return bool(predicate(np.asarray(value)))
     with jax.ensure_compile_time_eval():
         return bool(predicate(value))
+
+
+def same_context() -> AbstractContextManager[None]:
+    """A context in which JAX finds a program it has traced before, inside and outside of a derivative rule.
+
+    Rules are traced with a mesh that is empty where none is set, which JAX takes for another context.
+    """
+    return jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh())
 
 
 def is_traced(tree: Any) -> bool:

@@ -21,6 +21,7 @@ from jax import Array, lax
 from jaxtyping import Bool
 
 from ..base import Status, nondifferentiable, raise_unless_converged
+from ..base.tracing import same_context
 from .adjoint import AbstractAdjoint
 from .problem import AbstractProblem, AbstractSolver, Found
 
@@ -31,6 +32,13 @@ def implicit_root(
 ) -> Found:
     """The root of `problem` found by `solver`, with the derivative of the equation."""
     del adjoint, throw
+    with same_context():
+        return _run(solver, problem, init)
+
+
+@eqx.filter_jit
+def _run(solver: AbstractSolver, problem: AbstractProblem, init: Any) -> Found:
+    """The search, as a program of its own: JAX traces it once for the value and for the rule, which calls it too."""
     return solver.run(problem, init)
 
 

@@ -108,7 +108,13 @@ def solved(family: AbstractFamily, loss: Loss, data: Data, theta: Array, rows: A
 @partial(jax.jit, static_argnums=0)
 def read(family: AbstractFamily, problem: Any, root: Any) -> tuple[Any, Any, Any]:
     """Coefficients, intercept, and the norm of the equation's residual at a root."""
-    return *family.parts(problem.present(root)[0]), jnp.linalg.norm(ravel_pytree(problem.residual(root))[0])
+    return *family.parts(problem.present(root)[0]), residual_at(problem, root)
+
+
+@jax.jit
+def residual_at(problem: Any, root: Any) -> Array:
+    """The norm of the equation's residual."""
+    return jnp.linalg.norm(ravel_pytree(problem.residual(root))[0])
 
 
 class WeightedFoldsOracle(AbstractOracle):
