@@ -40,7 +40,7 @@ labels, M = np.sign(D[:, 0] + 0.5 * r), 0.3 * random.standard_normal((5, 5))
 PROBLEMS = {
     "group lasso": (lambda t: icg.group_lasso(D, r, t, [0, 0, 1, 1, 2, 2]), 0.05),
     "sparse logistic regression": (lambda t: icg.sparse_logistic(D, labels, t, fit_intercept=True), 0.05),
-    "support vector regression": (lambda t: icg.svr(D, r, t, 0.1), 0.3),
+    "support vector regression": (lambda t: icg.svr(D, r, t, 0.1), 0.02),
     "total variation": (
         lambda t: icg.composite(icg.penalties.LeastSquares(D, r), icg.penalties.TotalVariation(t)),
         0.01,
