@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..base import is_traced
-from . import closing, hull, selections, sites
+from . import closing, derivative, hull, selections, sites
 from .alternatives import Alternatives, alternatives
 from .jacobian_set import JacobianSet
 from .rewrite import Reading
@@ -122,7 +122,7 @@ class Elements:
         first, last = closed.closed_over, closed.closed_over + leaves
         self.moving = [m and first <= i < last for i, m in enumerate(closed.moving)]
         arguments = [*closed.arguments, jnp.zeros(())]
-        whole = sites.linearise(closed.program, arguments, self.moving, Reading(tol=None))
+        whole = derivative.linearise(closed.program, arguments, self.moving, Reading(tol=None))
         self.split = whole.split(arguments)
         self.linear = self.split.rest
         outputs = jax.eval_shape(lambda *a: closed.rebuild(sites.jaxprs.run(closed.program, a)), *closed.arguments)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..base import is_traced, jaxprs
-from . import closing, selections, sites
+from . import closing, derivative, selections, sites
 from .rewrite import Reading
 
 MEANING = {
@@ -124,10 +124,10 @@ def _read(fn: Callable[..., Any], args: tuple, kwargs: dict, tol: Any) -> tuple[
     moving = [moves and i >= closed.closed_over for i, moves in enumerate(closed.moving)]
     if not any(moving):
         return [], []
-    linear = sites.linearise(closed.program, closed.arguments, moving, Reading(tol, reporting=True))
+    linear = derivative.linearise(closed.program, closed.arguments, moving, Reading(tol, reporting=True))
     outputs = len(jaxprs.program(linear.program).outputs)
     program = jaxprs.live(linear.program, [i >= linear.results for i in range(outputs)])
-    linear = sites.Derivative(program, tuple(sites.sites(program)), 0)
+    linear = derivative.Derivative(program, tuple(sites.sites(program)), 0)
     still = [jnp.zeros_like(argument) for argument, moves in zip(closed.arguments, moving, strict=False) if moves]
 
     @jax.jit

@@ -15,6 +15,7 @@ from jax import numpy as jnp
 
 from ..base import is_traced
 from . import closing, custom, selections, sites
+from .derivative import Derivative, linearise
 from .rewrite import Reading
 
 
@@ -125,7 +126,7 @@ def _tied(program: Any, arguments: list, rule: Any, tol: float, along: list | No
     def derivative(primals, tangents):
         arguments, along, rule = primals
         moving = [custom.moves(argument) for argument in arguments]
-        linear = sites.linearise(program, arguments, moving, Reading(tol))
+        linear = linearise(program, arguments, moving, Reading(tol))
         free = custom.moving(arguments, tangents[0])
         weights, choose = _selection(linear, arguments, rule, tol, along)
 
@@ -141,7 +142,7 @@ def _tied(program: Any, arguments: list, rule: Any, tol: float, along: list | No
     return function(arguments, along, rule)
 
 
-def _selection(linear: sites.Derivative, arguments: list, rule: Any, tol: float, along: list | None):
+def _selection(linear: Derivative, arguments: list, rule: Any, tol: float, along: list | None):
     """Weights for every site, and the rule that reads them."""
     if along is not None:
         return [record.default for record in _ahead(linear, arguments, along)], selections.given(tol)
@@ -159,7 +160,7 @@ def _selection(linear: sites.Derivative, arguments: list, rule: Any, tol: float,
     return None, selections.uniform(rule, tol)
 
 
-def _ahead(linear: sites.Derivative, arguments: list, along: list) -> list[sites.Record]:
+def _ahead(linear: Derivative, arguments: list, along: list) -> list[sites.Record]:
     """What the program chooses one short step ahead: the branches that the direction enters.
 
     A step `h = eps^(1/3)` of the scale of the point: its rounding, `eps / h`, and its curvature, `h`, are both small,
