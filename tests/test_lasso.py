@@ -130,6 +130,13 @@ def test_bad_input_raises_at_the_call_and_names_the_cause(arguments, message):
     assert message in str(caught.value)
 
 
+def test_what_the_caller_writes_to_an_array_later_does_not_reach_the_problem():
+    X, y = np.ones((200, 50), np.float32), np.ones(200, np.float32)
+    problem = icg.lasso(X, y, 0.1)
+    X[:] = y[:] = 7
+    assert np.all(np.asarray(problem.smooth.X) == 1) and np.all(np.asarray(problem.smooth.y) == 1)
+
+
 def test_text_and_missing_data_raise_type_errors_with_advice():
     with pytest.raises(TypeError, match="Convert text columns"):
         icg.lasso([["a", "b"]], [1.0], 0.1)

@@ -1,5 +1,6 @@
 """The global minimum over one penalty strength, against an independent enumeration of the path's pieces."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -243,3 +244,17 @@ def test_ctrl_c_on_a_path_returns_the_best_of_what_was_walked(monkeypatch):
     monkeypatch.setattr(FoldPath, "extend", interrupted)
     found = tune(criterion, 0.0)
     assert "cut short" in found.scope and any("Interrupted" in note for note in found.notes)
+
+
+def test_an_exact_path_compiles_what_the_model_calls_and_nothing_else(caplog):
+    random = np.random.default_rng(20)
+    X, y = random.standard_normal((41, 7)), random.standard_normal(41)  # a shape that no other test has
+
+    @jax.jit
+    def strength(theta):
+        return jnp.exp(theta)
+
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        tune(CrossValidation(lambda X, y, theta: icg.lasso(X, y, strength(theta)), X, y), 0.1)
+    compiled = [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
+    assert len(compiled) == 1 and "jit(strength)" in compiled[0]

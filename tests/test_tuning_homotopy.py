@@ -9,6 +9,7 @@ from sklearn.linear_model import lars_path
 from implicitcg.tuning.homotopy import LassoPath
 from implicitcg.tuning.lasso_family import FoldPath
 from implicitcg.tuning.path_checkpoint import _restore, _state
+from implicitcg.tuning.support import Support
 
 
 def data(seed, n=30, p=8):
@@ -98,6 +99,37 @@ def test_many_features_have_the_path_that_all_of_them_have_though_few_are_looked
     path.near.look(np.zeros(900), path.active)  # the wrong ones are near: it returns and finds the others
     again = path.advance(1e-4 * path.c_max)
     assert gaps_along(path, again).max() < 1e-12
+
+
+def test_units_of_sixty_decades_change_no_knot_though_features_are_looked_at_in_single_precision():
+    X, y = data(8, 60, 900)
+    units = 10.0 ** np.random.default_rng(9).uniform(-30, 30, 900)
+    plain, scaled = LassoPath(X, y, np.ones(900), True), LassoPath(X * units, y, units, True)
+    assert not scaled.near.everything
+    ends, same = (path.advance(1e-4 * path.c_max) for path in (plain, scaled))
+    # columns times their units are rounded once, which the condition of 59 active ones of 60 rows makes larger
+    np.testing.assert_allclose([knot.c for knot in same], [knot.c for knot in ends], rtol=1e-8)
+    np.testing.assert_allclose(same[-1].coef * units, ends[-1].coef, atol=1e-9)
+
+
+def test_a_factor_that_features_joined_and_left_is_that_of_those_that_stayed():
+    X, _ = data(10, 60, 50)
+    random = np.random.default_rng(11)
+    for gram in (None, X.T @ X / 60):
+        most, support = 0, Support(X, 0.1, gram)
+        for _ in range(150):
+            if support.count and random.random() < 0.3:
+                support.leave(int(random.integers(support.count)))
+            elif support.count < 50:
+                feature = int(random.choice(np.setdiff1d(np.arange(50), support.active)))
+                row = support.row(feature)
+                support.join(feature, 1.0, row, *support.reduce(*row))
+            most = max(most, support.count)
+            block = X[:, support.active].T @ X[:, support.active] / 60 + 0.1 * np.eye(support.count)
+            right = random.standard_normal((support.count, 2))
+            # a condition below 100, times the rounding
+            np.testing.assert_allclose(block @ support.solve(right), right, atol=1e-12)
+        assert most > 32  # where its arrays have grown
 
 
 @pytest.mark.parametrize(("n", "p"), [(20, 900), (40, 10)])
