@@ -71,7 +71,7 @@ class Nearby:
         largest = np.maximum(cosines.max(axis=0), -cosines.min(axis=0))
         # of a sum of n products, by the bound of Higham, Accuracy and stability of numerical algorithms, 3.5
         error = (self.n + 4) * float(np.finfo(np.float32).eps)
-        reach = largest + error >= (MARGIN / top) * self._v / self._size
+        reach = ~(largest + error < (MARGIN / top) * self._v / self._size)
         reach[self.index] = False
         doubtful = np.flatnonzero(reach)
         exact = np.abs(residuals @ self._all[:, doubtful]) / self.n >= MARGIN * c[:, None] * self._v[doubtful]
