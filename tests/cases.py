@@ -179,6 +179,7 @@ CASES += [
         "support vector regression",
         lambda t: icg.svr(t["X"], t["y"], t["C"], t["epsilon"]),
         {"X": jnp.asarray(_X), "y": jnp.asarray(_y), "C": jnp.asarray(0.3), "epsilon": jnp.asarray(0.1)},
+        solvers=(icg.solvers.SemismoothNewton(),),
         singular=lambda t: icg.svr(np.tile(_X, (2, 1)), jnp.tile(t["y"], 2), t["C"], t["epsilon"]),
     ),
     Case(

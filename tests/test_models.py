@@ -144,6 +144,57 @@ def test_support_vector_regression_agrees_with_scikit_learn(cost):
     assert np.all(np.abs(solution.dual) <= cost)
 
 
+def test_support_vectors_reach_the_dual_objective_at_any_cost_and_tube_with_tied_and_weightless_samples():
+    """Integers tie samples, a third weigh nothing; costs and tubes go from where nothing is free to interpolation."""
+    rng = np.random.default_rng(2)
+    A = np.round(2 * rng.standard_normal((40, 5)))
+    target = np.round(A @ rng.standard_normal(5) + rng.standard_normal(40))
+    counts = np.arange(40) % 3
+
+    def both(C, epsilon):
+        solution = icg.solve(icg.svr(A, target, C, epsilon, sample_weight=counts), throw=False)
+        return solution.value, solution.dual, solution.iterations
+
+    costs, tubes = np.meshgrid([1e-6, 1e-2, 1.0, 1e3, 1e6], [0.0, 0.4, 100.0])
+    values, duals, steps = jax.jit(jax.vmap(both))(costs.ravel(), tubes.ravel())
+    for w, b, C, epsilon in zip(values, duals, costs.ravel(), tubes.ravel(), strict=True):
+        assert np.all(np.abs(b) <= C * counts)
+        primal = w @ w / 2 + C * counts @ np.maximum(np.abs(target - A @ w) - epsilon, 0)
+        dual = target @ b - epsilon * np.abs(b).sum() - np.sum((A.T @ b) ** 2) / 2
+        # multipliers of size C add up to weights that are C times smaller, to rounding
+        assert primal - dual <= 1e-9 * (abs(primal) + C)
+    assert np.max(steps) < 80
+    with pytest.raises(TypeError, match=r"icg\.svm and icg\.svr"):
+        icg.solve(icg.lasso(X, y, 0.1), icg.solvers.MarginInteriorPoint())
+
+
+def test_the_hypergradient_of_folds_of_support_vectors_is_that_of_differences_and_of_the_tube():
+    """On a face `F` of multipliers inside: `x_F^T w = y_F - epsilon sign b_F`, and the others move with `C`."""
+
+    def model(A, target, theta):
+        return icg.svr(A, target, jnp.exp(theta[0]), jnp.exp(theta[1]))
+
+    criterion = icg.tuning.CrossValidation(model, X, y, cv=3)
+    slope = jax.jit(jax.value_and_grad(criterion))
+    theta = jnp.log(jnp.asarray([0.1, 0.3]))
+    h = 1e-6
+    differences = [(slope(theta + h * e)[0] - slope(theta - h * e)[0]) / (2 * h) for e in np.eye(2)]
+    np.testing.assert_allclose(slope(theta)[1], differences, rtol=1e-5)
+
+    exact = np.zeros(2)
+    for train, test in criterion.folds:
+        solution = icg.solve(model(X[train], y[train], theta))
+        w, b, A = np.asarray(solution.value), np.asarray(solution.dual), X[train]
+        free, at = (np.abs(b) > 1e-9) & (np.abs(b) < 0.1 - 1e-9), np.abs(b) >= 0.1 - 1e-9
+        assert free.any() and at.any()
+        push = A[at].T @ b[at]  # d(sum over the bound)/dlog C
+        gram = A[free] @ A[free].T
+        moves = [-np.linalg.solve(gram, A[free] @ push), np.linalg.solve(gram, -0.3 * np.sign(b[free]))]
+        dw = np.stack([push + A[free].T @ moves[0], A[free].T @ moves[1]])
+        exact += dw @ (2 * X[test].T @ (X[test] @ w - y[test]) / len(test)) / 3
+    np.testing.assert_allclose(slope(theta)[1], exact, rtol=1e-9)
+
+
 def test_the_group_lasso_agrees_with_clarabel_and_scipy_on_the_diabetes_data():
     X, y = diabetes()
     y = y / y.std()

@@ -15,7 +15,7 @@ from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation
 from ..linear import BucketedFactor, Coordinates, bucketed_factorise
 from ..nonsmooth import choose
 from ..penalties import L1, AbstractBlocks, AbstractPenalty, AbstractSeparable, AbstractSmooth, Branches, LeastSquares
-from ..solvers import ActiveSet, ProximalGradient, SemismoothNewton, face_sizes
+from ..solvers import ActiveSet, MarginInteriorPoint, ProximalGradient, SemismoothNewton, face_sizes
 from .face_certificate import certify_face
 
 
@@ -55,9 +55,11 @@ class Composite(AbstractProblem[Array]):
         return self.smooth.invalid() | self.penalty.invalid()
 
     def default_solver(self) -> AbstractSolver:
-        """The solver of the LASSO where it fits, semismooth Newton for penalties of blocks, else proximal gradient."""
+        """Those of the LASSO and of support vectors where they fit; semismooth Newton; else proximal gradient."""
         if ActiveSet.accepts(self):
             return ActiveSet()
+        if MarginInteriorPoint.accepts(self) and self.rank() < self.smooth.dimension()[0]:
+            return MarginInteriorPoint()
         return SemismoothNewton() if isinstance(self.penalty, AbstractBlocks) else ProximalGradient()
 
     def present(self, z: Float[Array, " p"]) -> tuple[PyTree, PyTree | None]:
@@ -90,7 +92,8 @@ class Composite(AbstractProblem[Array]):
 
     def rank(self) -> int:
         """A bound for how many coordinates the Hessian can be definite on."""
-        flat = type(self.smooth) is LeastSquares and type(self.penalty) is L1
+        lasso = type(self.smooth) is LeastSquares and type(self.penalty) is L1
+        flat = lasso or MarginInteriorPoint.accepts(self)
         return min(self.smooth.X.shape) if flat else self.smooth.dimension()[0]  # type: ignore[attr-defined]
 
     def face_block(

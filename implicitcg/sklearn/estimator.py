@@ -149,6 +149,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         if self.intercept_.ndim == 0:
             self.intercept_ = float(self.intercept_)
 
+    _evaluations = EVALUATIONS
     _classifier = False
     _multi_output = False
     _filler = 0.0
@@ -230,15 +231,16 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
     def _search(self, task: Task, journal: Journal) -> TuneResult:
         box = self._box(task)
         several = len(box.start) > 1
-        most = EVALUATIONS[several] * len(task.folds.train)
-        journal.max_solves = most if self.max_solves is None else self.max_solves
+        folds = len(task.folds.train)
+        most = self._evaluations[several] * folds if self.max_solves is None else self.max_solves
+        journal.max_solves = most
         oracle = WeightedFoldsOracle(
             task.family, task.scoring.loss, task.data, task.folds, box.start, self.n_jobs, journal
         )
         if several:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             where = _coordinates(box)
-            return tune_by_descent(oracle, where, QuasiNewton(), self._starts(), self.tol, journal, seed)
+            return tune_by_descent(oracle, where, QuasiNewton(), self._starts(most // folds), self.tol, journal, seed)
         result = tune_by_solves(oracle, _coordinates(box), self.tol, journal)
         if result.status is Outcome.at_lower_end and not journal.exhausted:
             further = box._replace(low=box.low - FURTHER * np.log(10), high=box.low)
@@ -249,7 +251,9 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
     def _box(self, task: Task) -> Box:
         return task.family.box(task.empty_from(), task.X, task.y, task.weights)
 
-    def _starts(self) -> int:
+    def _starts(self, evaluations: int) -> int:
+        """How many points are looked at before descents begin, of so many evaluations."""
+        del evaluations
         return 1
 
     def _lasso_place(self, task: Task) -> float | None:

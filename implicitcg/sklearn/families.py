@@ -187,6 +187,8 @@ class LinearSVR(AbstractFamily):
     An intercept is the coefficient of a constant column, penalised like the rest, as in scikit-learn's `LinearSVR`.
     """
 
+    rows: ClassVar[tuple[int, ...]] = (64, 256)  # the work of a solve grows with them
+
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
         if self.fit_intercept:
             X = jnp.concatenate([X, jnp.ones((X.shape[0], 1), X.dtype)], axis=1)

@@ -7,6 +7,7 @@ from .broyden import Broyden as Broyden
 from .fixed_point_iteration import FixedPointIteration as FixedPointIteration
 from .forward_backward import ForwardBackward as ForwardBackward
 from .interior_point import InteriorPoint as InteriorPoint
+from .margin_interior_point import MarginInteriorPoint as MarginInteriorPoint
 from .measured import Measured as Measured
 from .newton import Newton as Newton
 from .newton_krylov import NewtonKrylov as NewtonKrylov
