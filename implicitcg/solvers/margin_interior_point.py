@@ -132,7 +132,8 @@ class MarginInteriorPoint(AbstractSolver):
             )
         near = self._approach(problem)
         end = _exact(problem, near.z, near.change)
-        z, change = end.best, end.change
+        z = jnp.clip(end.best, problem.penalty.lower, problem.penalty.upper)  # rounding, where it converged
+        change = _size(problem.residual(z))
         close = change <= gap_tolerance(self.tolerance, z.dtype) * (1 + _size(z))
         status = Status.where(close, Status.converged, Status.not_converged)
         status = Status.where(jnp.isfinite(change), status, Status.diverged)
