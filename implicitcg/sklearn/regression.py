@@ -194,8 +194,8 @@ class GradientLinearSVRCV(AbstractGradientRegressorCV):
 
     `min_w 1/2 ||w||^2 + C sum_i max(0, |y_i - x_i^T w - b| - epsilon)`, where `b` is penalised like a coefficient, as
     in scikit-learn's `LinearSVR`. The criterion has a kink wherever a sample reaches the tube or its cost, and many
-    local minima: a coarse path of 49 points shows the valleys, and descents from the lowest follow, the first the lowest,
-    until 150 evaluations are spent. For the arguments and attributes see `AbstractGradientCV`.
+    local minima: a coarse path of 49 points shows the valleys, and descents follow, from the lowest valley
+    first, until 150 evaluations are spent. For the arguments and attributes see `AbstractGradientCV`.
 
     Source: Ho, Lin, Large-scale linear support vector regression, JMLR 2012.
     """
