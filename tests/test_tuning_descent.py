@@ -8,8 +8,10 @@ import pytest
 
 import implicitcg as icg
 from implicitcg.tuning import Outcome, tune
+from implicitcg.tuning.coordinates import Coordinates
 from implicitcg.tuning.descent import descend
 from implicitcg.tuning.oracle import Point
+from implicitcg.tuning.starts import starting_points
 
 module = sys.modules["implicitcg.tuning.tune"]
 
@@ -156,3 +158,17 @@ def test_a_point_whose_derivative_was_refused_is_not_stepped_on():
     box = (np.full(2, -9.0), np.full(2, 9.0))
     end = descend(evaluate, start, box, 1e-6, lambda: False, lambda point, slope, note: None, 0)
     assert end.point.theta[0] >= 0.5 and np.isfinite(end.point.gradient).all()
+
+
+def test_descents_begin_anywhere_where_every_valley_refuses_its_derivative():
+    """Tied samples refuse it at the start and along the lowest line of the path."""
+
+    def evaluate(theta, near):
+        del near
+        refused = theta[0] <= 0
+        slope = np.full((1, 2), np.nan) if refused else 2 * theta[None]
+        return Point(theta, np.asarray([theta @ theta]), slope, None, True)
+
+    box = Coordinates(jnp.zeros(2), bounds=(-jnp.ones(2), jnp.ones(2)))
+    chosen = starting_points(evaluate, lambda thetas: None, box, 9, 0, lambda: False).chosen
+    assert [tuple(point.theta) for point in chosen] == [(1.0, 0.0), (1.0, -1.0), (1.0, 1.0)]

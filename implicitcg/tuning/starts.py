@@ -54,9 +54,14 @@ def starting_points(
             break
         points.append(evaluate(theta, points[-1] if points else start))
     valleys = _valleys(points, side, first.size) if gridded and len(points) == side**first.size else points
-    usable = [point for point in (start, *valleys) if point.usable and np.isfinite(point.gradient).all()]
+    # where the derivative is refused in every valley, as with tied samples, descents begin wherever there is one
+    usable = _with_gradient([start, *valleys]) or _with_gradient(points)
     how = f"the lowest valleys of a coarse path of {len(points)} points" if gridded else f"the best of {count} starts"
     return Starts(sorted(usable, key=lambda point: point.value)[:STARTS], [start, *points], how)
+
+
+def _with_gradient(points: list[Point]) -> list[Point]:
+    return [point for point in points if point.usable and np.isfinite(point.gradient).all()]
 
 
 def _walked(low: np.ndarray, high: np.ndarray, side: int) -> list[np.ndarray]:
