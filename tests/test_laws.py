@@ -184,11 +184,11 @@ def test_the_derivative_does_not_depend_on_the_solver_even_one_without_derivativ
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.adjoints], ids=lambda case: case.name)
 def test_the_derivative_does_not_depend_on_the_adjoint(case):
-    v = direction_like(solved(case).value, seed=8)
+    v, search = direction_like(solved(case).value, seed=8), searched(case)  # not inside a trace: it is kept
 
     @jax.jit
     def by_each(theta):
-        values = [functools.partial(case.value, solver=searched(case), adjoint=adjoint) for adjoint in case.adjoints]
+        values = [functools.partial(case.value, solver=search, adjoint=adjoint) for adjoint in case.adjoints]
         return [jax.vjp(value, theta)[1](v)[0] for value in values]
 
     expected = derivatives(case, case.theta, v=v).pulled
