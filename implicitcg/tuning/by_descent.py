@@ -76,7 +76,8 @@ def tune_by_descent(
     scope = "local: the end of a descent from theta0"
     curve = None
     if starts > 1:
-        scope = f"local: the best end of {len(ends)} descents, from {how}"
+        made = f"best end of {len(ends)} descents" if len(ends) > 1 else "end of the one descent that was begun"
+        scope = f"local: the {made}, from {how}"
         curve = _curve([*seen, end.point]) if one_sided else None
     return TuneResult(
         theta=natural(end.point.theta),
