@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import implicitcg as icg
+from implicitcg.base.reading import reading
 
 
 def problem(alpha=0.75):
@@ -111,3 +112,51 @@ def test_two_hundred_quadratic_programs_agree_with_scipy_on_what_exists_and_on_t
             size = 1 + float(jnp.max(jnp.abs(z))) + float(jnp.max(jnp.abs(y)))
             assert np.abs(stationarity).max() < 1e-12 * size and z.min() >= 0
             assert np.abs(z * (h[i] - G[i] @ batch.value[i])).max() < 1e-12 * size
+
+
+shift = 2.0
+scales = np.array([1.0])
+
+
+def offset():
+    return shift * scales
+
+
+def cubic(z):
+    return z**3 - offset()
+
+
+def test_what_a_function_reads_from_outside_is_read_anew(monkeypatch):
+    def both():
+        problem = icg.root(cubic)
+        solution = icg.solve(problem, init=jnp.ones(1))
+        return float(solution.value[0]) ** 3, icg.certify(problem, solution).min_singular_value
+
+    for value in (2.0, 3.0):
+        monkeypatch.setitem(globals(), "shift", value)
+        cube, slope = both()
+        np.testing.assert_allclose([cube, slope], [value, 3 * value ** (2 / 3)], rtol=1e-9)
+    monkeypatch.setitem(globals(), "scales", np.array([1.0]))  # another array, of the same entries
+    assert both() == (cube, slope)
+    scales[0] = 4.0  # in place
+    np.testing.assert_allclose(both()[0], 12.0, rtol=1e-9)
+
+
+def test_a_function_is_the_same_while_what_it_reads_is_the_same():
+    count, table = 1.0, {"a": [1.0, np.nan]}
+
+    def function(z, power=2):
+        return z**power + count + table["a"][0] + inner(z)
+
+    def inner(z):
+        return function(z) if z is None else count
+
+    first = reading(function)
+    assert first == reading(function) and hash(first) == hash(reading(function)) and first(1.0) == 4.0
+    table["a"].append(2.0)
+    assert first != reading(function)
+    table["a"].pop()
+    assert first == reading(function)
+    count = 2.0
+    assert first != reading(function)
+    assert reading(np.sin) is np.sin

@@ -7,16 +7,17 @@ from typing import Any
 
 import equinox as eqx
 
+from .reading import reading
 from .tracing import is_traced, outside_transformations
 
 
 def close_over(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
     """`function` as a pytree whose leaves are the arrays it closes over.
 
-    Where nothing traced can be closed over the function is returned as it is, so that calling it again compiles
-    nothing anew; inside a transformation it is traced once on `example`.
+    Where nothing traced can be closed over the function stays itself, so that calling it again compiles nothing anew
+    unless what it reads from outside has changed; inside a transformation it is traced once on `example`.
     """
     if outside_transformations():
-        return function
+        return reading(function)
     converted = eqx.filter_closure_convert(function, *example)
-    return converted if is_traced(converted) else function
+    return converted if is_traced(converted) else reading(function)

@@ -77,7 +77,8 @@ def root(F: Callable[..., Z], *args: PyTree) -> Root[Z]:
 
     Args:
         F: any JAX function of the unknown `z` (a pytree) and `args`, returning the structure of `z`. Arrays it closes
-            over are differentiated too.
+            over are differentiated too, and variables outside that it names are read anew at every call; attributes of
+            objects are not: pass what changes there in `args`.
         *args: pytrees of parameters.
 
     Returns:
@@ -99,7 +100,8 @@ def fixed_point(f: Callable[..., Z], *args: PyTree) -> FixedPoint[Z]:
 
     Args:
         f: any JAX function of the unknown `z` (a pytree) and `args`, returning the structure of `z`. Arrays it closes
-            over are differentiated too.
+            over are differentiated too, and variables outside that it names are read anew at every call; attributes of
+            objects are not: pass what changes there in `args`.
         *args: pytrees of parameters.
 
     Returns:
