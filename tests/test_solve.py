@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import implicitcg as icg
-from implicitcg.base.reading import reading
+from implicitcg.base.watching import watching
 
 
 def problem(alpha=0.75):
@@ -151,12 +151,12 @@ def test_a_function_is_the_same_while_what_it_reads_is_the_same():
     def inner(z):
         return function(z) if z is None else count
 
-    first = reading(function)
-    assert first == reading(function) and hash(first) == hash(reading(function)) and first(1.0) == 4.0
+    first = watching(function)
+    assert first == watching(function) and hash(first) == hash(watching(function)) and first(1.0) == 4.0
     table["a"].append(2.0)
-    assert first != reading(function)
+    assert first != watching(function)
     table["a"].pop()
-    assert first == reading(function)
+    assert first == watching(function)
     count = 2.0
-    assert first != reading(function)
-    assert reading(np.sin) is np.sin
+    assert first != watching(function)
+    assert watching(np.sin) is np.sin

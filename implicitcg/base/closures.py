@@ -7,8 +7,8 @@ from typing import Any
 
 import equinox as eqx
 
-from .reading import reading
 from .tracing import is_traced, outside_transformations
+from .watching import watching
 
 
 def close_over(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
@@ -18,6 +18,6 @@ def close_over(function: Callable[..., Any], *example: Any) -> Callable[..., Any
     unless what it reads from outside has changed; inside a transformation it is traced once on `example`.
     """
     if outside_transformations():
-        return reading(function)
+        return watching(function)
     converted = eqx.filter_closure_convert(function, *example)
-    return converted if is_traced(converted) else reading(function)
+    return converted if is_traced(converted) else watching(function)

@@ -13,8 +13,8 @@ import numpy as np
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
-class Reading:
-    """`function`, equal to another `Reading` of it only where both found the same in the variables that it reads.
+class Watching:
+    """`function`, equal to another `Watching` of it only where both found the same in the variables that it reads.
 
     JAX keeps the programs of a function as long as it is the same function, whatever became of the variables outside.
     Read are what it closes over and the globals that it names: numbers, text, arrays, and containers of these, also in
@@ -25,7 +25,7 @@ class Reading:
         functools.update_wrapper(self, function)
         self._function = function
         self._read = _mark(function, function.__module__, set())
-        self._hash = hash((function, self._read))
+        self._hash = hash(self._read)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function(*args, **kwargs)
@@ -34,7 +34,7 @@ class Reading:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Reading) and self._function is other._function and self._read == other._read
+        return isinstance(other, Watching) and self._read == other._read
 
 
 class _Same:
@@ -50,30 +50,32 @@ class _Same:
         return isinstance(other, _Same) and self.value is other.value
 
 
-def reading(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A Python function as a `Reading`; anything else that is called as it is."""
-    return Reading(function) if isinstance(function, types.FunctionType) else function
+def watching(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A Python function as a `Watching`; anything else that is called as it is."""
+    return Watching(function) if isinstance(function, types.FunctionType) else function
 
 
 def _mark(value: Any, module: str, seen: set[int]) -> Any:
-    """Something hashable that is equal for values with which a function does the same."""
+    """Something hashable that is equal for values with which a function does the same.
+
+    `seen` are those that are looked into already.
+    """
     if isinstance(value, PLAIN):
         return type(value), repr(value)
     if isinstance(value, np.ndarray | np.generic) and value.dtype != object:
         return value.shape, value.dtype.str, hashlib.blake2b(np.ascontiguousarray(value).tobytes()).digest()
-    if isinstance(value, tuple | list) and id(value) not in seen:
-        return type(value), tuple(_mark(item, module, seen | {id(value)}) for item in value)
-    if isinstance(value, dict) and id(value) not in seen:
-        seen = seen | {id(value)}
-        return dict, tuple((_Same(key) if not _plain(key) else key, _mark(v, module, seen)) for key, v in value.items())
-    if isinstance(value, types.FunctionType) and value.__module__ == module and id(value) not in seen:
+    if id(value) in seen:
+        return _Same(value)
+    if isinstance(value, tuple | list):
+        seen.add(id(value))
+        return type(value), tuple(_mark(item, module, seen) for item in value)
+    if isinstance(value, dict):
+        seen.add(id(value))
+        return dict, tuple((_mark(key, module, seen), _mark(item, module, seen)) for key, item in value.items())
+    if isinstance(value, types.FunctionType) and value.__module__ == module:
         seen.add(id(value))
         return _Same(value), tuple((name, _mark(found, module, seen)) for name, found in _variables(value))
     return _Same(value)
-
-
-def _plain(key: Any) -> bool:
-    return isinstance(key, PLAIN)
 
 
 def _variables(function: Any) -> Iterator[tuple[str, Any]]:
