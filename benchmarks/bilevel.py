@@ -32,7 +32,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 import implicitcg as icg
-from implicitcg.tuning.homotopy import LassoPath
+from implicitcg.tuning.exact.path import LassoPath
 
 EVALUATIONS = 40  # of a criterion in a thousand penalties, or in three numbers
 

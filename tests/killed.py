@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import implicitcg as icg
-from implicitcg.tuning import checkpoint, path_checkpoint
+from implicitcg.tuning.exact import checkpoint as path_checkpoint
+from implicitcg.tuning.search import checkpoint
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((120, 240))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import implicitcg as icg
-from implicitcg.solvers.tableau import Tableau
+from implicitcg.solvers.lasso.tableau import Tableau
 
 KINDS = ("gaussian", "integers", "duplicates", "one-hot", "low rank", "scales")
 

@@ -14,11 +14,11 @@ import scipy.sparse
 from laws import assert_close, direction_like, inner, moved
 
 import implicitcg as icg
-from implicitcg.solvers.external import recent_factors
-from implicitcg.solvers.external.cone_faces import face, layout
-from implicitcg.solvers.external.conic_library import factors
-from implicitcg.solvers.external.face_system import face_system
-from implicitcg.solvers.external.iterative_system import IterativeSystem
+from implicitcg.cone_programs import recent_systems as recent_factors
+from implicitcg.cone_programs.faces import face, layout
+from implicitcg.cone_programs.iterative_system import IterativeSystem
+from implicitcg.cone_programs.program import factors
+from implicitcg.cone_programs.system import face_system
 
 cones = icg.cones
 
@@ -204,7 +204,7 @@ def test_a_bound_twice_beside_a_second_order_cone_has_the_slope_of_differences_a
 
 
 def test_a_large_semidefinite_cone_has_a_matrix_free_derivative_with_a_reported_residual(monkeypatch):
-    monkeypatch.setattr(sys.modules["implicitcg.problems.conic"], "ORDER", 2)
+    monkeypatch.setattr(sys.modules["implicitcg.equations.conic"], "ORDER", 2)
     told = []
     adjoint = icg.adjoints.Automatic(report=lambda residual, steps: told.append(float(residual)))
     cone = cones.PSD(3)
@@ -235,7 +235,7 @@ def test_products_alone_solve_the_system_that_factors_solve_on_every_cone():
 
 
 def test_newtons_method_by_products_reaches_rounding_too(monkeypatch):
-    monkeypatch.setattr(sys.modules["implicitcg.solvers.external.polish"], "ORDER", 2)
+    monkeypatch.setattr(sys.modules["implicitcg.cone_programs.polish"], "ORDER", 2)
     used = []
     solve = IterativeSystem.solve
     monkeypatch.setattr(IterativeSystem, "solve", lambda self, r, t: used.append(0) or solve(self, r, t))

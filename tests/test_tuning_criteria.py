@@ -8,8 +8,9 @@ from sklearn.linear_model import Lasso
 from sklearn.model_selection import KFold, ShuffleSplit
 
 import implicitcg as icg
-from implicitcg.tuning import CrossValidation, HoldOut, losses, tune
-from implicitcg.tuning.criteria import split
+from implicitcg.tuning import CrossValidation, HoldOut, tune
+from implicitcg.tuning.criteria import losses
+from implicitcg.tuning.criteria.criteria import split
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((13, 3))

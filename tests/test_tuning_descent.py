@@ -8,10 +8,10 @@ import pytest
 
 import implicitcg as icg
 from implicitcg.tuning import Outcome, tune
-from implicitcg.tuning.coordinates import Coordinates
-from implicitcg.tuning.descent import descend
-from implicitcg.tuning.oracle import Point
-from implicitcg.tuning.starts import starting_points
+from implicitcg.tuning.search.coordinates import Coordinates
+from implicitcg.tuning.search.descent import descend
+from implicitcg.tuning.search.oracle import Point
+from implicitcg.tuning.search.starts import starting_points
 
 module = sys.modules["implicitcg.tuning.tune"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import lars_path
 
-from implicitcg.tuning.homotopy import LassoPath
-from implicitcg.tuning.lasso_family import FoldPath
-from implicitcg.tuning.path_checkpoint import _restore, _state
-from implicitcg.tuning.support import Support
+from implicitcg.tuning.exact.active import Support
+from implicitcg.tuning.exact.checkpoint import _restore, _state
+from implicitcg.tuning.exact.path import LassoPath
+from implicitcg.tuning.exact.recognise import FoldPath
 
 
 def data(seed, n=30, p=8):

@@ -8,7 +8,7 @@ from sklearn.linear_model import LassoLarsIC
 
 import implicitcg as icg
 from implicitcg.tuning import AIC, BIC, GCV, SURE, Exact, FiniteDifference, LeaveOneOut, Outcome, tune
-from implicitcg.tuning.lasso_family import recognise
+from implicitcg.tuning.exact.recognise import recognise
 
 RANDOM = np.random.default_rng(3)
 X = RANDOM.standard_normal((12, 4))

@@ -8,7 +8,7 @@ import pytest
 
 import implicitcg as icg
 from implicitcg.tuning import Bounded, Fraction, Optax, Outcome, Positive, QuasiNewton, tune
-from implicitcg.tuning.coordinates import Coordinates
+from implicitcg.tuning.search.coordinates import Coordinates
 
 
 def bowl(theta):
@@ -98,7 +98,7 @@ def _interrupted(theta):
 
 
 def test_ctrl_c_in_the_middle_of_a_search_keeps_what_was_found(monkeypatch):
-    from implicitcg.tuning.oracle import FunctionOracle
+    from implicitcg.tuning.search.oracle import FunctionOracle
 
     evaluate, calls = FunctionOracle._evaluate, []
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import implicitcg as icg
-from implicitcg.tuning import tighten
-from implicitcg.tuning.accuracy import NotProven, proven
+from implicitcg.tuning.criteria import tighten
+from implicitcg.tuning.criteria.accuracy import NotProven, proven
 
 ASKED = []
 

@@ -8,14 +8,14 @@ from sklearn.linear_model import ElasticNet, enet_path
 
 from implicitcg.sklearn import GradientElasticNetCV, GradientLassoCV
 from implicitcg.tuning import Outcome
-from implicitcg.tuning.criteria import split
-from implicitcg.tuning.exact import Sampler
-from implicitcg.tuning.homotopy import LassoPath
-from implicitcg.tuning.journal import Journal
-from implicitcg.tuning.lasso_family import FoldPath
-from implicitcg.tuning.losses import squared
-from implicitcg.tuning.progress import Progress
-from implicitcg.tuning.two_strengths import LEAST_SHARE, by_ridge, tune_elastic_net
+from implicitcg.tuning.criteria.criteria import split
+from implicitcg.tuning.criteria.losses import squared
+from implicitcg.tuning.exact.minimise import Sampler
+from implicitcg.tuning.exact.path import LassoPath
+from implicitcg.tuning.exact.recognise import FoldPath
+from implicitcg.tuning.exact.two_strengths import LEAST_SHARE, by_ridge, tune_elastic_net
+from implicitcg.tuning.search.journal import Journal
+from implicitcg.tuning.search.log import Progress
 
 
 def data(seed):

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import Certificate, certify, solve
-from ..problems import lasso
+from ..core import Certificate
+from ..models import lasso
+from ..solving import certify, solve
 from ..tuning import CrossValidation, Outcome, TuneResult, tune
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]

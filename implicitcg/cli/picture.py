@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tuning.homotopy import Knot, LassoPath, PathBroken
+from ..tuning.exact.path import Knot, LassoPath, PathBroken
 from .fit import Fit, Split
 from .mistakes import Mistake
 from .peer import Peer

@@ -22,8 +22,8 @@ from jaxtyping import Bool
 
 from ..base import Status, nondifferentiable, raise_unless_converged
 from ..base.tracing import same_context
-from .adjoint import AbstractAdjoint
-from .problem import AbstractProblem, AbstractSolver, Found
+from .contracts import AbstractAdjoint, AbstractSolver, Found
+from .problem import AbstractProblem
 
 
 @eqx.filter_custom_jvp

@@ -11,8 +11,9 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_factor, lu_solve
 
+from ..adjoints import AbstractAdjoint, Automatic
 from ..base import Status, error_if, fori_loop, only_where
-from ..core import AbstractAdjoint, AbstractProblem, AbstractSolver, Automatic, Found, Linearisation
+from ..core import AbstractProblem, AbstractSolver, Found, Linearisation
 from ..linear.solves import as_matrix
 from .canonical import Canonical
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base import SolveError, Status, concrete_value
+from ..cone_programs.program import cone_program, data_of
 from ..core import AbstractProblem
 from ..solvers.external import Clarabel
-from ..solvers.external.conic_library import cone_program, data_of
 
 if TYPE_CHECKING:
     from .canonical import Canonical

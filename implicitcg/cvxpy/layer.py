@@ -14,17 +14,9 @@ import numpy as np
 from jax import Array
 
 from ..base import SolveError, translated_errors
-from ..core import (
-    AbstractProblem,
-    AbstractSolver,
-    Certificate,
-    Solution,
-    certify,
-    solve,
-    undefined_where,
-    without_solution,
-)
-from ..problems import conic
+from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, undefined_where, without_solution
+from ..equations import conic
+from ..solving import certify, solve
 from .arguments import Declared, batched
 from .canonical import Canonical, canonicalise
 from .determined import Determined, UniqueWhereItMatters, determined

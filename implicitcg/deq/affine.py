@@ -11,13 +11,15 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ..core import AbstractAdjoint, AbstractSolver, Solution, solve
-from ..core.equilibrium_adjoints import Measured as MeasuredAdjoint
-from ..core.equilibrium_adjoints import PeacemanRachford as SplittingAdjoint
+from ..adjoints import AbstractAdjoint
+from ..adjoints.iterative import Measured as MeasuredAdjoint
+from ..adjoints.iterative import PeacemanRachford as SplittingAdjoint
+from ..core import AbstractSolver, Solution
+from ..equations import AffineEquilibrium, affine_equilibrium
 from ..linear import AbstractSquareMap, CircularMap, DenseMap, circular_spectrum, sum_of_products
 from ..penalties import AbstractActivation, ReLU
-from ..problems import AffineEquilibrium, affine_equilibrium
 from ..solvers import Measured, PeacemanRachford, Polished
+from ..solving import solve
 from .samples import backward_tolerance, cast, finite, judged, without_bad_numbers, working_dtype
 
 

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..core import AbstractAdjoint, AbstractSolver, Solution, solve
-from ..core.equilibrium_adjoints import Measured as MeasuredAdjoint
-from ..problems import FixedPoint, fixed_point
+from ..adjoints import AbstractAdjoint
+from ..adjoints.iterative import Measured as MeasuredAdjoint
+from ..core import AbstractSolver, Solution
+from ..equations import FixedPoint, fixed_point
 from ..solvers import Measured, Polished
+from ..solving import solve
 from .samples import backward_tolerance, cast, finite, judged, without_bad_numbers, working_dtype
 
 

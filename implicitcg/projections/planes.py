@@ -9,9 +9,9 @@ from jax import Array
 from jaxtyping import ArrayLike, Float
 
 from ..base.errors import translated_errors
+from ..models.polyhedron import Polyhedron
 from ..penalties.domain import in_single, like, one_each, require, vectors
 from ..penalties.sets import AffineSet, Halfspace, Hyperplane
-from ..problems.polyhedron import Polyhedron
 from .project import project
 
 

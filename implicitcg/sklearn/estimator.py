@@ -21,14 +21,14 @@ from sklearn.utils.validation import (
 from ..base import SolveError
 from ..core import Certificate
 from ..linear import design
-from ..tuning.by_descent import tune_by_descent
-from ..tuning.by_solves import tune_by_solves
-from ..tuning.coordinates import Coordinates
-from ..tuning.homotopy import PathBroken
-from ..tuning.journal import Journal
-from ..tuning.progress import Progress
+from ..tuning.exact.path import PathBroken
 from ..tuning.result import Outcome, Step, TuneResult
-from ..tuning.search import QuasiNewton
+from ..tuning.search.by_descent import tune_by_descent
+from ..tuning.search.by_solves import tune_by_solves
+from ..tuning.search.coordinates import Coordinates
+from ..tuning.search.journal import Journal
+from ..tuning.search.log import Progress
+from ..tuning.search.strategies import QuasiNewton
 from . import exact
 from .families import AbstractFamily, Box, ElasticNet, Groups, Lasso
 from .folds import Folds, Scoring, folds_of, scoring_of

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from ..tuning.coordinates import Coordinates
-from ..tuning.homotopy import LassoPath, PathBroken
-from ..tuning.journal import Journal
-from ..tuning.lasso_family import FoldPath, Strength
-from ..tuning.losses import CONVEX, Loss
-from ..tuning.one_strength import tune_exactly
+from ..tuning.criteria.losses import CONVEX, Loss
+from ..tuning.exact.one_strength import tune_exactly
+from ..tuning.exact.path import LassoPath, PathBroken
+from ..tuning.exact.recognise import FoldPath, Strength
+from ..tuning.exact.two_strengths import tune_elastic_net
 from ..tuning.result import TuneResult
-from ..tuning.two_strengths import tune_elastic_net
+from ..tuning.search.coordinates import Coordinates
+from ..tuning.search.journal import Journal
 from .families import DECADES
 from .folds import Folds
 

@@ -14,9 +14,10 @@ import numpy as np
 from jax import Array
 
 from ..core import AbstractProblem
+from ..equations import Composite
 from ..linear import design
+from ..models import elastic_net, lasso, multitask_lasso, sparse_logistic, svr
 from ..penalties import GroupL2, LeastSquares
-from ..problems import Composite, elastic_net, lasso, multitask_lasso, sparse_logistic, svr
 
 DECADES = 4  # below the penalty at which every solution is empty
 FLOOR, CEILING = 1e-2, 1e2  # of the best common penalty: what one feature of a weighted LASSO may have

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import check_cv
 
-from ..tuning.losses import CONVEX, Loss
+from ..tuning.criteria.losses import CONVEX, Loss
 
 
 class Folds(NamedTuple):

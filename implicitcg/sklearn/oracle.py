@@ -13,12 +13,12 @@ from jax.flatten_util import ravel_pytree
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..base import Status
-from ..core import solve
 from ..linear import AbstractDesign
-from ..tuning.checkpoint import EvaluationLog
-from ..tuning.journal import Journal
-from ..tuning.losses import Loss
-from ..tuning.oracle import AbstractOracle, Point, record_of
+from ..solving import solve
+from ..tuning.criteria.losses import Loss
+from ..tuning.search.checkpoint import EvaluationLog
+from ..tuning.search.journal import Journal
+from ..tuning.search.oracle import AbstractOracle, Point, record_of
 from .families import AbstractFamily, Groups
 from .folds import Folds
 

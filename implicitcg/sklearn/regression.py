@@ -8,9 +8,9 @@ from typing import Any, final
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
-from ..tuning.journal import Journal
-from ..tuning.losses import CONVEX
+from ..tuning.criteria.losses import CONVEX
 from ..tuning.result import TuneResult
+from ..tuning.search.journal import Journal
 from . import exact
 from .estimator import AbstractGradientCV, Task
 from .families import (

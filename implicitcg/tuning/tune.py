@@ -11,22 +11,22 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from .by_descent import tune_by_descent
-from .by_solves import tune_by_solves
-from .checkpoint import EvaluationLog
-from .coordinates import Coordinates
-from .criteria import AbstractCriterion
-from .homotopy import PathBroken
-from .information import AbstractInformation
-from .journal import Journal
-from .lasso_family import recognise
-from .one_strength import tune_exactly
-from .oracle import AbstractOracle, FoldOracle, FunctionOracle
-from .path_checkpoint import PathLog
-from .progress import Progress
+from .criteria.criteria import AbstractCriterion
+from .criteria.information import AbstractInformation
+from .exact.checkpoint import PathLog
+from .exact.one_strength import tune_exactly
+from .exact.path import PathBroken
+from .exact.recognise import recognise
 from .result import Step, TuneResult
-from .search import AbstractSearch, QuasiNewton
-from .spread import axis_of
+from .search.by_descent import tune_by_descent
+from .search.by_solves import tune_by_solves
+from .search.checkpoint import EvaluationLog
+from .search.coordinates import Coordinates
+from .search.devices import axis_of
+from .search.journal import Journal
+from .search.log import Progress
+from .search.oracle import AbstractOracle, FoldOracle, FunctionOracle
+from .search.strategies import AbstractSearch, QuasiNewton
 
 TOLERANCE = 5e-7
 
@@ -108,7 +108,7 @@ def tune(
         0.375
 
     Source: Bertrand et al., Implicit differentiation for fast hyperparameter selection in non-smooth convex learning,
-    JMLR 2022, for the descent; `implicitcg.tuning.homotopy` and `implicitcg.tuning.descent` name theirs.
+    JMLR 2022, for the descent; `implicitcg.tuning.exact.path` and `implicitcg.tuning.search.descent` name theirs.
     """
     if not callable(criterion):
         raise TypeError(f"`criterion` must be a function theta -> scalar, and is a {type(criterion).__name__}.")

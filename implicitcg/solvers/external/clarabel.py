@@ -10,8 +10,9 @@ import equinox as eqx
 import numpy as np
 import scipy.sparse
 
+from ...cone_programs.program import ConePoint, ConeProgram
 from ...penalties.cones import PSD, AbstractCone, Dual, Exponential, Free, Nonnegative, Power, SecondOrder, Zero
-from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary, ConePoint, ConeProgram
+from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary
 
 
 class Clarabel(AbstractConicLibrary):

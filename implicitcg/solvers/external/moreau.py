@@ -8,9 +8,10 @@ import equinox as eqx
 import numpy as np
 import scipy.sparse
 
+from ...cone_programs.program import ConePoint, ConeProgram
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
 from .clarabel import described
-from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary, ConePoint, ConeProgram
+from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary
 from .scs import by_kind
 
 

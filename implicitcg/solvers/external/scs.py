@@ -8,18 +8,11 @@ import equinox as eqx
 import numpy as np
 import scipy.sparse
 
+from ...cone_programs.faces import Layout
+from ...cone_programs.program import ConePoint, ConeProgram
 from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
 from .clarabel import described
-from .cone_faces import Layout
-from .conic_library import (
-    CONVERGED,
-    INFEASIBLE,
-    NOT_CONVERGED,
-    UNBOUNDED,
-    AbstractConicLibrary,
-    ConePoint,
-    ConeProgram,
-)
+from .conic_library import CONVERGED, INFEASIBLE, NOT_CONVERGED, UNBOUNDED, AbstractConicLibrary
 
 
 class SCS(AbstractConicLibrary):

@@ -1,0 +1,69 @@
+"""Factorised systems of cone programs that were made a moment ago, found again by their numbers.
+
+The last system of Newton's method is that of the derivative where the face is polyhedral, and the rows of a Jacobian
+share one. A callback has no place to keep it, so it is kept here. This is no state: what is found is what would be made
+anew, since the key is a digest of all the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from .faces import Face
+from .system import System, face_system
+
+ROOM = 256 * 2**20  # bytes of factors kept
+
+
+class RecentFactors:
+    """The systems used last, up to `room` bytes of factors; it may be asked from several threads."""
+
+    def __init__(self, room: int = ROOM):
+        self._room, self._used = room, 0
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, tuple[System, int]] = OrderedDict()
+
+    def system(self, P: Any, A: Any, face: Face) -> System:
+        """`face_system(P, A, face)`; `P` and `A` are in SciPy's compressed columns."""
+        key = digest(P, A, face)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]
+        made = face_system(P, A, face)
+        size = made.bytes()
+        with self._lock:
+            if key not in self._kept and size <= self._room:
+                self._kept[key] = made, size
+                self._used += size
+                while self._used > self._room:
+                    self._used -= self._kept.popitem(last=False)[1][1]
+        return made
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def digest(P: Any, A: Any, face: Face) -> bytes:
+    """A key of all numbers that the system is made of."""
+    arrays: list[np.ndarray] = [np.array([*A.shape, face.hard_count, P is None])]
+    for matrix in (A,) if P is None else (A, P):
+        arrays += [matrix.data, matrix.indices, matrix.indptr]
+    arrays += [face.hard, face.hard_factor, face.soft, face.soft_factor, face.weight]
+    for block in face.rounds:
+        arrays += [np.array([block.start, block.stop, block.weight]), block.ray, block.normal]
+    for block in face.turned:
+        arrays += [np.array([block.start, block.stop]), block.vectors, block.slopes]
+    found = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        found.update(array.size.to_bytes(8))
+        found.update(array.tobytes())
+    return found.digest()
+
+
+RECENT = RecentFactors()

@@ -1,0 +1,104 @@
+"""The linear system of a cone program on its face, with every row kept and factorised sparsely."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
+from .faces import Face, selector
+
+SOFTENED = 1e-10  # what is added to the diagonal, scaled to entries of at most one, where it is exactly singular
+
+
+class SparseSystem:
+    """`P dx + A^T T^T y = r`, `T A dx - h y = T t`: hard rows of `T` with `h = 0`, soft ones with `h = d / (1 - d)`.
+
+    `dy = T^T y`. The soft part of a second-order cone is all its rows, with `y` orthogonal to the ray and the normal.
+    Solved by SuperLU; `healthy` tells whether it is regular to working precision. Where it is not, `solve` gives about
+    the answer of least norm, which serves Newton's method and no derivative.
+    """
+
+    def __init__(self, P: Any, A: Any, face: Face):
+        self.P, self.A, self.AT, self.face = P, A, A.T, face
+        m, n = A.shape
+        parts: list[Any] = [selector(face)]
+        count = parts[0].shape[0]
+        give = [np.zeros(face.hard_count), 1 / face.weight]
+        bound = []
+        for block in face.rounds:
+            if block.weight:
+                size = block.stop - block.start
+                parts.append(_placed(scipy.sparse.eye_array(size), block.start, m))
+                bound.append((count, block))
+                give.append(np.full(size, 1 / block.weight))
+                count += size
+        for block in face.turned:
+            for part, h in ((block.hard, np.zeros(len(block.hard))), (block.soft, 1 / block.weight)):
+                parts.append(_placed(scipy.sparse.coo_array(part), block.start, m))
+                give.append(h)
+                count += len(h)
+        self.T: Any = scipy.sparse.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
+        TA: Any = (self.T @ A).tocoo()
+        entries = [(n + TA.coords[0], TA.coords[1], TA.data), (TA.coords[1], n + TA.coords[0], TA.data)]
+        h = np.concatenate(give)
+        entries.append((n + np.arange(count), n + np.arange(count), -h))
+        total = n + count
+        for start, block in bound:
+            place = n + start + np.arange(block.stop - block.start)
+            for line in (block.ray, block.normal):
+                here = np.full(len(place), total)
+                entries += [(place, here, line), (here, place, line)]
+                total += 1
+        if P is not None:
+            given = P.tocoo()
+            entries.append((*given.coords, given.data))
+        row, column, value = (np.concatenate(part) for part in zip(*entries, strict=True))
+        self.rows, self.total, self.count = count, total, count
+        top = np.zeros(total)
+        np.maximum.at(top, row, np.abs(value))
+        self.scale = 1 / np.sqrt(np.where(top > 0, top, 1))
+        K = scipy.sparse.csc_array((value * self.scale[row] * self.scale[column], (row, column)), shape=(total, total))
+        try:
+            # minimum degree is the better order for very sparse matrices, and takes for ever on others
+            sparse = K.nnz <= 20 * total
+            order = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.1} if sparse else {}
+            self.lu = scipy.sparse.linalg.splu(K, **order)
+        except RuntimeError:  # exactly singular, as with dependent rows: these then share their multiplier
+            soft = np.where(np.arange(total) < n, SOFTENED, -SOFTENED)
+            self.lu = scipy.sparse.linalg.splu(K + scipy.sparse.diags_array(soft, format="csc"))
+            self.healthy, self.condition = False, 0.0
+            return
+        v = np.cos(1.0 + np.arange(total))
+        for _ in range(3):  # inverse iteration, as in `linear.solves.reciprocal_condition`
+            v = self.lu.solve(v / np.linalg.norm(v))
+        size = np.linalg.norm(v)
+        self.condition = float(1 / size) if np.isfinite(size) else 0.0
+        self.healthy = self.condition > 10 * total * np.finfo(float).eps
+
+    def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
+        """Whether right sides `t` may have a solution: all do where the system is regular."""
+        return self.healthy
+
+    def bytes(self) -> int:
+        """About the memory it takes."""
+        return 12 * int(self.lu.nnz + self.A.nnz + self.T.nnz)
+
+    def unique(self) -> bool:
+        """Whether no direction of `x` is free; a sparse system does not look further and says yes."""
+        return True
+
+    def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`(dx, dy)` for right sides `r` `(n,)` and `t` `(m,)`."""
+        n = len(r)
+        rhs = np.concatenate([r, self.T @ t, np.zeros(self.total - n - self.count)])
+        found = self.lu.solve(rhs * self.scale) * self.scale
+        return found[:n], self.T.T @ found[n : n + self.count]
+
+
+def _placed(part: Any, start: int, width: int) -> scipy.sparse.coo_array:
+    """A matrix in columns from `start` on, `width` in all."""
+    part = part.tocoo()
+    return scipy.sparse.coo_array((part.data, (part.coords[0], start + part.coords[1])), shape=(part.shape[0], width))

@@ -1,0 +1,1 @@
+"""Solvers of a smooth loss plus a penalty."""

@@ -1,0 +1,1 @@
+"""Solvers of equations and fixed points by iteration."""

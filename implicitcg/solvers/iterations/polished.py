@@ -1,0 +1,87 @@
+"""One Newton step at the end: from a tolerance to rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.flatten_util import ravel_pytree
+from jax.scipy.linalg import lu_solve
+
+from ...base import Status, while_loop
+from ...core import AbstractSolver, Found, Linearisation
+from ...linear.iteration import Evaluated, norm
+from ...linear.krylov import gmres
+from ...linear.peaceman_rachford import default_step, linear_equilibrium
+from ...linear.solves import as_matrix, lu
+from .equation import Equation, equation
+
+
+class Polished(AbstractSolver):
+    """What `solver` finds, moved by a Newton step on the pattern found there, if that makes the residual smaller.
+
+    Between kinks a layer of ReLUs is affine, so once the sign of every unit is right one step gives the solution to
+    rounding, and with it the derivative. The step is solved densely up to `dense_limit` unknowns, by the splitting of a
+    monotone layer, or by GMRES.
+
+    Args:
+        solver: what finds the point; the problem's own by default.
+        steps: Newton steps at the most; the second one only matters where the first changed the pattern.
+        dense_limit: unknowns up to which a matrix is factored.
+
+    Example:
+        >>> import jax.numpy as jnp, implicitcg as icg
+        >>> rough = icg.solvers.FixedPointIteration(tolerance=1e-2)
+        >>> problem = icg.fixed_point(lambda z: jnp.abs(z) / 2 + 1)
+        >>> [float(icg.solve(problem, s, init=0.0).value) for s in (rough, icg.solvers.Polished(rough))]
+        [1.96875, 2.0]
+    """
+
+    solver: AbstractSolver | None = None
+    steps: int = eqx.field(static=True, default=2)
+    dense_limit: int = eqx.field(static=True, default=64)
+
+    def run(self, problem: Any, init: Any) -> Found:
+        """See `AbstractSolver.run`."""
+        inner = problem.default_solver() if self.solver is None else self.solver
+        rough = inner.run(problem, init)
+        posed = equation(problem, rough.z, None)
+
+        def unfinished(state: tuple[Array, Array, Evaluated]) -> Array:
+            return state[1] & (state[0] < self.steps)
+
+        def step(state: tuple[Array, Array, Evaluated]) -> tuple[Array, Array, Evaluated]:
+            count, _, at = state
+            new = posed.evaluate(at.keep + self._direction(problem, posed, at.keep, at.F, rough.memory))
+            better = new.size < at.size
+            at = jax.tree.map(lambda new, old: jnp.where(better, new, old), new, at)
+            return count + 1, better & (at.size > 0.1 * posed.tolerance * at.scale), at  # 10 eps: rounding is all
+
+        start = (jnp.zeros((), jnp.int32), jnp.asarray(True), posed.evaluate(posed.start))
+        at = while_loop(unfinished, step, start)[2]
+        solved = Status.where(at.size <= posed.tolerance * at.scale, Status.converged, rough.status)
+        return Found(posed.unravel(at.keep), solved, rough.iterations, rough.memory, rough.gap)
+
+    def _direction(self, problem: Any, posed: Equation, z: Array, F: Array, memory: Any) -> Array:
+        linearisation: Linearisation = problem.linearise(posed.unravel(z), memory)
+
+        def matvec(v: Array) -> Array:
+            return ravel_pytree(linearisation.apply(posed.unravel(v)))[0]
+
+        if z.size <= self.dense_limit:
+            factors, regular = lu(as_matrix(matvec, z.size, z.dtype))
+            return jnp.where(regular, lu_solve(factors, -F), jnp.zeros_like(F))
+        accuracy = float(jnp.finfo(z.dtype).eps) ** 0.5
+        if linearisation.splitting is None:
+            return gmres(matvec, -F, accuracy, 200, 20).x
+        W, slope, resolvent, step = linearisation.splitting
+        step = default_step(W) if step is None else step
+        resolvent = W.resolvent(step) if resolvent is None else resolvent
+        r = -F.reshape(slope.shape)
+        length = norm(F)
+        scale = jnp.where(length > 0, length, 1)
+        split = linear_equilibrium(resolvent, step, slope, W.apply(r), accuracy, scale, 1000)
+        return (slope * split.point + r).reshape(F.shape)

@@ -1,0 +1,1 @@
+"""Criteria: hold-out, folds, information criteria and degrees of freedom, and how exact they are."""
