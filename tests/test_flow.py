@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import implicitcg as icg
-from implicitcg.flow.pieces import Reading
+from implicitcg.flow.pieces import BranchReading
 from implicitcg.nonsmooth import closing
 
 diffrax = pytest.importorskip("diffrax")
@@ -323,7 +323,7 @@ def test_the_gradient_of_a_layer_in_single_precision_matches_double_precision():
 def read(function, x, branches=None):
     """Values, kinks and the reading of a function of one array that moves."""
     closed = closing.close(function, (x,), {})
-    reading = Reading(branches)
+    reading = BranchReading(branches)
     values, _ = reading.run(
         closed.program, closed.arguments, [m >= closed.closed_over for m in range(len(closed.arguments))]
     )

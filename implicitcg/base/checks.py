@@ -163,7 +163,7 @@ def kink_tolerance(dtype: Any) -> float:
     return float(jnp.finfo(dtype).eps) ** 0.75
 
 
-def switch(x: Any, name: str) -> bool:
+def flag(x: Any, name: str) -> bool:
     """A plain `True` or `False`: text and numbers, which Python takes for true unless they are empty, are refused."""
     if not isinstance(x, bool | np.bool_):
         raise TypeError(f"{name} is {x!r}; give True or False.")

@@ -20,7 +20,7 @@ from ..linear import AbstractSquareMap, CircularMap, DenseMap, circular_spectrum
 from ..penalties import AbstractActivation, ReLU
 from ..solvers import Measured, PeacemanRachford, Polished
 from ..solving import solve
-from .samples import backward_tolerance, cast, finite, judged, without_bad_numbers, working_dtype
+from .samples import backward_tolerance, cast, finite, presented, without_bad_numbers, working_dtype
 
 
 class AbstractAffineLayer(eqx.Module):
@@ -82,7 +82,7 @@ class AbstractAffineLayer(eqx.Module):
                     "`jax.vmap` over both."
                 )
         solution = solve(problem, Polished(solver) if self.polish else solver, init, adjoint=adjoint, throw=throw)
-        return judged(solution, jax.ShapeDtypeStruct(problem.bias.shape, self.b.dtype), good)
+        return presented(solution, jax.ShapeDtypeStruct(problem.bias.shape, self.b.dtype), good)
 
     def _dtype(self) -> Any:
         return working_dtype([self.b.dtype])

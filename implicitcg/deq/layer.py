@@ -16,7 +16,7 @@ from ..core import AbstractSolver, Solution
 from ..equations import FixedPoint, fixed_point
 from ..solvers import Measured, Polished
 from ..solving import solve
-from .samples import backward_tolerance, cast, finite, judged, without_bad_numbers, working_dtype
+from .samples import backward_tolerance, cast, finite, presented, without_bad_numbers, working_dtype
 
 
 class DEQ(eqx.Module):
@@ -139,7 +139,7 @@ class DEQ(eqx.Module):
         adjoint = MeasuredAdjoint(tolerance) if self.adjoint is None else self.adjoint
         problem = self.problem(*inputs, key=key)
         solution = solve(problem, solver, self.start(init), adjoint=adjoint, throw=throw)
-        return judged(solution, self.zeros(), good)
+        return presented(solution, self.zeros(), good)
 
 
 class _Cell(eqx.Module):

@@ -46,7 +46,7 @@ def without_bad_numbers(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.where(finite(leaf), leaf, 0) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
-def judged(solution: Solution, like: Any, good: Array) -> Solution:
+def presented(solution: Solution, like: Any, good: Array) -> Solution:
     """The solution in the dtypes of `like`, with the verdict on the input."""
     value = jax.tree.map(lambda leaf, z: leaf.astype(z.dtype), solution.value, like)
     status = worst(solution.status, Status.where(good, Status.converged, Status.non_finite_input))

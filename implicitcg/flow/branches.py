@@ -20,7 +20,7 @@ class Kink(NamedTuple):
     other: Array
 
 
-Site = Callable[[Any, list[Any], "Array | None"], tuple[Any, Kink, bool]]
+BranchRule = Callable[[Any, list[Any], "Array | None"], tuple[Any, Kink, bool]]
 
 
 def _bit(answer: Array, branch: Array | None) -> Array:
@@ -37,7 +37,7 @@ def _signed(bit: Array, of: Array) -> Array:
     return jnp.where(bit == 1, of, -of)
 
 
-def _extremum(sign: int) -> Site:
+def _extremum(sign: int) -> BranchRule:
     def site(equation, operands, branch):
         x, y = _same_shape(*operands)
         bit = _bit(x >= y if sign == 1 else x <= y, branch)
@@ -58,7 +58,7 @@ def _sign(equation, operands, branch):
     return _signed(bit, jnp.ones_like(x)), Kink(bit, _signed(bit, x), 1 - bit), False
 
 
-def _comparison(sign: int) -> Site:
+def _comparison(sign: int) -> BranchRule:
     def site(equation, operands, branch):
         x, y = _same_shape(*operands)
         (answer,) = jaxprs.bind(equation, *operands)
@@ -82,7 +82,7 @@ def _clamp(equation, operands, branch):
     return value, Kink(branch, margin, other), True
 
 
-def _reduction(sign: int) -> Site:
+def _reduction(sign: int) -> BranchRule:
     def site(equation, operands, branch):
         (x,) = operands
         axes = equation.params["axes"]
@@ -98,7 +98,7 @@ def _reduction(sign: int) -> Site:
     return site
 
 
-def _steps(value: Callable[[Array], Array], low: float, high: float) -> Site:
+def _steps(value: Callable[[Array], Array], low: float, high: float) -> BranchRule:
     """`floor`, `ceil`, `round`: `k` for `k + low <= x <= k + high`."""
 
     def site(equation, operands, branch):
@@ -122,7 +122,7 @@ def _remainder(equation, operands, branch):
     return x - k * y, Kink(branch, jnp.minimum(above, below), other), True
 
 
-SITES: dict[str, Site] = {
+BRANCH_RULES: dict[str, BranchRule] = {
     "max": _extremum(1),
     "min": _extremum(-1),
     "abs": _absolute,

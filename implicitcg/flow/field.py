@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from ..nonsmooth import closing
 from .event import Event
-from .pieces import Kink, Label, Reading
+from .pieces import BranchReading, Kink, Label
 
 
 class View(NamedTuple):
@@ -50,7 +50,7 @@ class Field:
         self.parameters = [self._others(closed) for closed in programs]
         first = self._whole.closed_over
         self._moving = [i in (first, first + 1) for i in range(len(self._whole.arguments))]
-        reading = Reading()
+        reading = BranchReading()
         shapes = jax.eval_shape(lambda *a: self._read(reading, list(a))[1], *self._whole.arguments)
         self._whole = self._whole._replace(arguments=[])  # values of one call are no part of the field
         self._resets = [None if closed is None else closed._replace(arguments=[]) for closed in self._resets]
@@ -75,13 +75,13 @@ class Field:
         at = closed.closed_over
         return [*parameters[:at], t, y, *parameters[at:]]
 
-    def _read(self, reading: Reading, arguments: list[Array]) -> tuple[list[Array], list[Kink]]:
+    def _read(self, reading: BranchReading, arguments: list[Array]) -> tuple[list[Array], list[Kink]]:
         outputs, _ = reading.run(self._whole.program, arguments, self._moving)
         return outputs, reading.kinks
 
     def own(self, t: Array, y: Array, parameters: Any) -> Array:
         """The branches that the point is in, `(K,)`."""
-        outputs, kinks = self._read(Reading(), self._arguments(self._whole, t, y, parameters[0]))
+        outputs, kinks = self._read(BranchReading(), self._arguments(self._whole, t, y, parameters[0]))
         guards = [(g >= 0).astype(jnp.int32) for g in outputs[1:]]
         return _joined([kink.branch for kink in kinks] + guards, jnp.int32)
 
@@ -90,7 +90,7 @@ class Field:
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
         parts = jnp.split(branches, ends)
         held = [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=False)]
-        outputs, kinks = self._read(Reading(held), self._arguments(self._whole, t, y, parameters[0]))
+        outputs, kinks = self._read(BranchReading(held), self._arguments(self._whole, t, y, parameters[0]))
         signs = (2 * parts[-1] - 1).astype(self.dtype)
         guards = [signs[j] * g for j, g in enumerate(outputs[1:])]
         margin = _joined([kink.margin for kink in kinks] + guards, self.dtype)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-Step = Callable[[Callable[[Array, Array], Array], Array, Array, Array], tuple[Array, Array]]
+Stepper = Callable[[Callable[[Array, Array], Array], Array, Array, Array], tuple[Array, Array]]
 
 
 def diffrax() -> Any:
@@ -24,7 +24,7 @@ def diffrax() -> Any:
     return diffrax
 
 
-def stepper(method: Any, rtol: float, atol: float) -> tuple[Step, int]:
+def stepper(method: Any, rtol: float, atol: float) -> tuple[Stepper, int]:
     """`step(f, t0, t1, y) -> (y1, error)` of a method, and the order of its error estimate.
 
     A step is a plain function of its arguments: it differentiates in both modes, to any order. Explicit methods are
@@ -44,7 +44,7 @@ def stepper(method: Any, rtol: float, atol: float) -> tuple[Step, int]:
     return _general(dfx, method, rtol, atol), method.order(None)
 
 
-def _explicit(tableau: Any) -> Step:
+def _explicit(tableau: Any) -> Stepper:
     stages = tableau.num_stages
     lower = np.zeros((stages, stages))
     for i, row in enumerate(tableau.a_lower):
@@ -66,7 +66,7 @@ def _explicit(tableau: Any) -> Step:
     return step
 
 
-def _general(dfx: Any, method: Any, rtol: float, atol: float) -> Step:
+def _general(dfx: Any, method: Any, rtol: float, atol: float) -> Stepper:
     if method.scan_kind is None:
         method = eqx.tree_at(lambda m: m.scan_kind, method, "bounded", is_leaf=lambda leaf: leaf is None)
     if not isinstance(method.root_finder.rtol, float):  # a mark of diffrax: "as the controller of the steps"

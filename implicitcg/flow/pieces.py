@@ -17,9 +17,9 @@ from jax import Array, lax
 
 from ..base import jaxprs
 from ..nonsmooth.choice import choice_p
-from ..nonsmooth.control import CALLS, like
+from ..nonsmooth.control import CALLS, cast_like
 from ..nonsmooth.native import is_float
-from .branches import SITES, UNLOCATED, Kink
+from .branches import BRANCH_RULES, UNLOCATED, Kink
 
 
 class Label(NamedTuple):
@@ -30,7 +30,7 @@ class Label(NamedTuple):
     size: int
 
 
-class Reading:
+class BranchReading:
     """One evaluation of a program: `branches` to hold, one array a site, or `None` for the program's own."""
 
     def __init__(self, branches: list[Array] | None = None, caller: str = ""):
@@ -74,10 +74,10 @@ class Reading:
             return self._scan(equation, operands, along), [True] * many
         if name == "cond":
             return self._cond(equation, operands, along), [True] * many
-        if name in SITES and is_float(operands[0]):
+        if name in BRANCH_RULES and is_float(operands[0]):
             place = jaxprs.location(equation, self.caller)
             branch = self.branches.pop(0) if self.branches is not None else None
-            result, kink, changes = SITES[name](equation, operands, branch)
+            result, kink, changes = BRANCH_RULES[name](equation, operands, branch)
             self._record(kink, Label(name, place, kink.margin.size))
             return [result], [changes]
         if name in UNLOCATED or (name in ("while", "custom_jvp_call", "custom_vjp_call") and _has_kinks(equation)):
@@ -97,14 +97,16 @@ class Reading:
         self.kinks.append(Kink(*(lax.stop_gradient(kink.branch), kink.margin, lax.stop_gradient(kink.other))))
         self.labels.append(label)
 
-    def _inside(self, jaxpr: Any, arguments: list[Any], along: list[bool], branches: Any) -> tuple[list[Any], Reading]:
-        inner = Reading(branches, self.caller)
+    def _inside(
+        self, jaxpr: Any, arguments: list[Any], along: list[bool], branches: Any
+    ) -> tuple[list[Any], BranchReading]:
+        inner = BranchReading(branches, self.caller)
         outputs, _ = inner.run(jaxpr, arguments, along)
-        return like(outputs, jaxprs.program(jaxpr).outputs), inner
+        return cast_like(outputs, jaxprs.program(jaxpr).outputs), inner
 
-    def _shapes(self, jaxpr: Any, along: list[bool]) -> Reading:
+    def _shapes(self, jaxpr: Any, along: list[bool]) -> BranchReading:
         """The kinks of an inner program, by their shapes."""
-        found: list[Reading] = []
+        found: list[BranchReading] = []
 
         def look(*arguments):
             _, inner = self._inside(jaxpr, list(arguments), along, None)
@@ -131,7 +133,7 @@ class Reading:
             outputs, inner = self._inside(body, arguments, along, branches)
             return outputs[:carried], (outputs[carried:], inner.kinks)
 
-        start = like([operands[i] for i in init], jaxprs.program(body).outputs)
+        start = cast_like([operands[i] for i in init], jaxprs.program(body).outputs)
         options = {key: parameters[key] for key in ("length", "reverse", "unroll")}
         carry, (ys, kinks) = lax.scan(step, start, ([operands[i] for i in xs], given), **options)
         for kink, label in zip(kinks, inside.labels, strict=True):
@@ -197,7 +199,7 @@ def _any_kink(jaxpr: Any, into_custom: bool = True) -> bool:
         name = equation.primitive.name
         if equation.primitive is choice_p or name in UNLOCATED:
             return True
-        if name in SITES and any(is_float(a.aval) for a in equation.invars):
+        if name in BRANCH_RULES and any(is_float(a.aval) for a in equation.invars):
             return True
         if name.startswith("custom") and not into_custom:
             continue

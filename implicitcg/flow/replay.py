@@ -18,13 +18,13 @@ from ..base import anywhere, only_where
 from ..nonsmooth import choose
 from .crossing import cross, expand
 from .field import Field
-from .method import Step
+from .method import Stepper
 from .record import Record
 
 CHUNK, CHUNKS = 16, 64  # steps that are run, or skipped, together; and chunks of them, and so on
 
 
-class Path(NamedTuple):
+class Replayed(NamedTuple):
     """The states at the nodes of the record, the times of its crossings, and the values at the times asked for."""
 
     states: Array
@@ -36,9 +36,9 @@ class Follower(eqx.Module):
     """The path of a record as a function of the start, the parameters and the times."""
 
     field: Field = eqx.field(static=True)
-    step: Step = eqx.field(static=True)
+    step: Stepper = eqx.field(static=True)
 
-    def path(self, ts: Array, y: Array, parameters: Any, record: Record) -> Path:
+    def path(self, ts: Array, y: Array, parameters: Any, record: Record) -> Replayed:
         """The path, with the derivative of its replay."""
         return _path(ts, y, parameters, record, follower=self)
 
@@ -57,7 +57,7 @@ class Follower(eqx.Module):
 
         return jax.vmap(at)(ts)
 
-    def replay(self, ts: Array, y: Array, parameters: Any, record: Record, branches: Array) -> Path:
+    def replay(self, ts: Array, y: Array, parameters: Any, record: Record, branches: Array) -> Replayed:
         """Every step once more."""
         start = record.times[0]
         y = expand(self.field, ts[0], y, parameters, branches[0]).at(start - ts[0])
@@ -102,13 +102,13 @@ class Follower(eqx.Module):
 
     def _complete(
         self, ts: Array, states: Array, reached: Array, parameters: Any, record: Record, branches: Array
-    ) -> Path:
+    ) -> Replayed:
         met = jnp.arange(record.step.shape[0], dtype=jnp.int32) < record.crossings
         crossing_times = jnp.where(met, reached[record.step], jnp.inf)
         stopped = (record.stops & met).any()
-        return Path(states, crossing_times, self.values(ts, states, parameters, record, branches, stopped))
+        return Replayed(states, crossing_times, self.values(ts, states, parameters, record, branches, stopped))
 
-    def found(self, ts: Array, parameters: Any, record: Record) -> Path:
+    def found(self, ts: Array, parameters: Any, record: Record) -> Replayed:
         """The path as the search left it."""
         return self._complete(ts, record.states, record.times[1:], parameters, record, record.branches)
 
@@ -140,18 +140,18 @@ def _in_chunks(run: Any, y: Array, steps: Any) -> Any:
 
 
 @eqx.filter_custom_jvp
-def _path(ts: Array, y: Array, parameters: Any, record: Record, *, follower: Follower) -> Path:
+def _path(ts: Array, y: Array, parameters: Any, record: Record, *, follower: Follower) -> Replayed:
     return follower.found(ts, parameters, record)
 
 
 @_path.def_jvp
-def _path_jvp(primals: Any, tangents: Any, *, follower: Follower) -> tuple[Path, Path]:
+def _path_jvp(primals: Any, tangents: Any, *, follower: Follower) -> tuple[Replayed, Replayed]:
     ts, y, parameters, record = primals
     branches = _chosen(record, y)
     moving, still = eqx.partition((ts, y, parameters), eqx.is_inexact_array)
     filled = jax.tree.map(_filled, moving, tangents[:3], is_leaf=lambda leaf: leaf is None)
 
-    def replay(moving: Any) -> Path:
+    def replay(moving: Any) -> Replayed:
         ts, y, parameters = eqx.combine(moving, still)
         return follower.replay(ts, y, parameters, record, branches)
 

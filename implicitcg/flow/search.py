@@ -14,7 +14,7 @@ from ..base import Status, anywhere, only_where, while_loop, worst
 from .crossing import Beyond, enter, instant, settle
 from .field import Field, View
 from .locate import Hunt, begin, closest, hermite, refine
-from .method import Step, scaled_norm
+from .method import Stepper, scaled_norm
 from .record import Record, empty, put
 
 LEAST, MOST, SAFETY = 0.2, 10.0, 0.9  # factors between steps, as is usual
@@ -51,7 +51,7 @@ class State(NamedTuple):
 
 
 def search(
-    field: Field, step: Step, options: Options, start: Array, end: Array, y: Array, parameters: Any
+    field: Field, step: Stepper, options: Options, start: Array, end: Array, y: Array, parameters: Any
 ) -> tuple[Record, Any, Array, Array]:
     """`(record, status, closest, stopped)`: the flow from `start` to `end`, or to a terminal event.
 

@@ -19,7 +19,7 @@ from ..base.tracing import concretely
 from .event import Event
 from .field import Field
 from .method import stepper
-from .replay import Follower, Path
+from .replay import Follower, Replayed
 from .search import Options, search
 from .solution import Flow
 
@@ -151,7 +151,7 @@ def _solve(
     record, closest = lax.stop_gradient((record, closest))
     status = worst(Status.where((jnp.diff(ts) > 0).all(), Status.converged, Status.times_not_increasing), status)
     follower = Follower(field, step)
-    path: Path = follower.path(ts, flat, field.parameters, record)
+    path: Replayed = follower.path(ts, flat, field.parameters, record)
     return Flow(
         ts=ts,
         value=jax.vmap(unravel)(path.values),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .choice import CHOOSABLE
-from .sites import Record, Site
+from .sites import Site, SiteRecord
 
 
 class Slot(NamedTuple):
@@ -78,7 +78,7 @@ class Alternatives:
         return weights.reshape(self.default.shape)
 
 
-def alternatives(index: int, site: Site, record: Record, tol: float) -> Alternatives | None:
+def alternatives(index: int, site: Site, record: SiteRecord, tol: float) -> Alternatives | None:
     """The vertices of a site, or `None` where nothing is ambiguous."""
     if site.kind not in CHOOSABLE:
         return None

@@ -129,6 +129,6 @@ def choose_ball(
     return _bind(default, distance, name, "ball", where)
 
 
-def report(default: Array, distance: Array, *, name: str, kind: str, where: str = "") -> Array:
+def report_choice(default: Array, distance: Array, *, name: str, kind: str, where: str = "") -> Array:
     """Return `default`, and let the report see something that cannot be chosen: a jump, an infinite slope."""
     return _bind(default, distance, name, kind, where)

@@ -147,13 +147,13 @@ class Elements:
         """Values and Jacobians `(rows, columns)` for a batch of weights."""
         return self._compute(self.arguments, self.tol, batch)
 
-    def records(self, fixed: dict[int, np.ndarray]) -> list[sites.Record]:
+    def records(self, fixed: dict[int, np.ndarray]) -> list[sites.SiteRecord]:
         """What is chosen at each site, given some choices."""
         if not fixed and all(record is not None for record in self.known):
             return jax.device_get(self.known)
         return jax.device_get(self._walk(self.arguments, self.tol, {i: jnp.asarray(w) for i, w in fixed.items()}))
 
-    def _records(self, arguments: list, tol: Any, weights: dict[int, Any]) -> list[sites.Record]:
+    def _records(self, arguments: list, tol: Any, weights: dict[int, Any]) -> list[sites.SiteRecord]:
         still = [jnp.zeros_like(a) for a in self.inputs]
         return self.linear.records(arguments, still, self._spread(weights), selections.given(tol))
 

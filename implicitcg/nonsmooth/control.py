@@ -14,7 +14,7 @@ from ..base import jaxprs
 CALLS = {"jit", "pjit", "closed_call", "core_call"}  # these are written out in place
 
 
-def like(values: list[Any], atoms: list[Any]) -> list[Any]:
+def cast_like(values: list[Any], atoms: list[Any]) -> list[Any]:
     """Results in the dtypes that the loop or branch declares."""
     return [jnp.asarray(value, atom.aval.dtype) for value, atom in zip(values, atoms, strict=False)]
 
@@ -31,16 +31,16 @@ def scan(equation: Any, operands: list, notes: list, reading: Any, evaluate: Cal
     moves[constants : constants + carried] = [True] * carried  # what is carried may come to move
 
     def step(carry, x):
-        results = like(evaluate(body, [*consts, *carry, *x], moves, reading.within(equation)), outputs)
+        results = cast_like(evaluate(body, [*consts, *carry, *x], moves, reading.within(equation)), outputs)
         return results[:carried], results[carried:]
 
     options = {key: parameters[key] for key in ("length", "reverse", "unroll")}
-    carry, ys = lax.scan(step, like(init, outputs), xs, **options)
+    carry, ys = lax.scan(step, cast_like(init, outputs), xs, **options)
     return [*carry, *ys]
 
 
-def while_loop(equation: Any, operands: list, notes: list, reading: Any, evaluate: Callable) -> list[Any]:
-    """`while_loop`; when to stop is not differentiated, so its comparison is no kink."""
+def through_while(equation: Any, operands: list, notes: list, reading: Any, evaluate: Callable) -> list[Any]:
+    """`through_while`; when to stop is not differentiated, so its comparison is no kink."""
     parameters = equation.params
     body, condition = parameters["body_jaxpr"], parameters["cond_jaxpr"]
     of_condition, of_body = parameters["cond_nconsts"], parameters["body_nconsts"]
@@ -55,9 +55,9 @@ def while_loop(equation: Any, operands: list, notes: list, reading: Any, evaluat
     moves[of_body:] = [True] * len(init)
 
     def step(carry):
-        return like(evaluate(body, [*body_consts, *carry], moves, reading.within(equation)), outputs)
+        return cast_like(evaluate(body, [*body_consts, *carry], moves, reading.within(equation)), outputs)
 
-    return list(lax.while_loop(proceed, step, like(init, outputs)))
+    return list(lax.while_loop(proceed, step, cast_like(init, outputs)))
 
 
 def cond(equation: Any, operands: list, notes: list, reading: Any, evaluate: Callable) -> list[Any]:
@@ -71,7 +71,7 @@ def cond(equation: Any, operands: list, notes: list, reading: Any, evaluate: Cal
 
     def branch(jaxpr):
         outputs = jaxprs.program(jaxpr).outputs
-        return lambda *values: like(evaluate(jaxpr, list(values), moves, reading.within(equation)), outputs)
+        return lambda *values: cast_like(evaluate(jaxpr, list(values), moves, reading.within(equation)), outputs)
 
     return list(lax.switch(index, [branch(jaxpr) for jaxpr in branches], *rest))
 
@@ -88,9 +88,9 @@ def remat(equation: Any, operands: list, notes: list, reading: Any, evaluate: Ca
     )
 
 
-RULES = {
+CONTROL_RULES = {
     "scan": scan,
-    "while": while_loop,
+    "while": through_while,
     "cond": cond,
     "checkpoint": remat,
     "remat": remat,

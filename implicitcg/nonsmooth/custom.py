@@ -116,4 +116,4 @@ def labelled(jaxpr: Any, arguments: list[Any], where: str) -> list[Any]:
     return jaxprs.run(jaxpr, arguments, visit)
 
 
-RULES = {"custom_jvp_call": custom_jvp, "custom_vjp_call": custom_vjp, "custom_vjp_call_jaxpr": custom_vjp}
+CUSTOM_RULES = {"custom_jvp_call": custom_jvp, "custom_vjp_call": custom_vjp, "custom_vjp_call_jaxpr": custom_vjp}

@@ -16,7 +16,7 @@ from jax import numpy as jnp
 from ..base import jaxprs
 from . import custom, rewrite
 from .choice import choice_p
-from .sites import Manner, Record, Rule, Site, chosen, inner_programs, run, sites
+from .sites import Manner, Rule, Site, SiteRecord, chosen, inner_programs, run, sites
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Derivative:
 
     def records(
         self, arguments: list, tangents: list, weights: list | None = None, rule: Rule = chosen
-    ) -> list[Record]:
+    ) -> list[SiteRecord]:
         """What is chosen at each site, and how near its kinks are."""
         return run(self.program, [*arguments, *tangents], self.sites, self._all(weights), Manner(rule, True))[1]
 
-    def split(self, arguments: list) -> Split:
+    def split(self, arguments: list) -> SplitProgram:
         """Cut into what depends on no choice and no tangent (a solver, above all), and the rest."""
         whole = jaxprs.program(self.program)
         later = set(whole.arguments[len(arguments) :])
@@ -74,14 +74,14 @@ class Derivative:
                 chosen.append(tuple(equation.invars))
             else:
                 chosen += [None] * sum(len(sites(inner)) for inner in inner_programs(equation))
-        return Split(prefix, kept, constants, Derivative(free, self.sites, self.results), chosen)
+        return SplitProgram(prefix, kept, constants, Derivative(free, self.sites, self.results), chosen)
 
     def _all(self, weights: list | None) -> list:
         return [None] * len(self.sites) if weights is None else weights
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
+class SplitProgram:
     """A derivative program in two: `prefix` gives the values `kept` for `rest`, the program with the choices."""
 
     prefix: Callable[[list], list]
@@ -90,16 +90,16 @@ class Split:
     rest: Derivative
     chosen: list[tuple | None]  # the operands of each choice, where they are seen from outside
 
-    def at(self, arguments: list) -> tuple[list, list[Record | None]]:
+    def at(self, arguments: list) -> tuple[list, list[SiteRecord | None]]:
         """The arguments of `rest` at a point, and the records of those sites that are known from `prefix` alone."""
         residuals = self.prefix(arguments)
         known = dict(zip(self.kept, residuals, strict=False))
 
-        def record(operands: tuple | None) -> Record | None:
+        def record(operands: tuple | None) -> SiteRecord | None:
             if operands is None:
                 return None
             default, distance = [a.val if jaxprs.is_literal(a) else known.get(a) for a in operands]
-            return None if default is None or distance is None else Record(default, distance)
+            return None if default is None or distance is None else SiteRecord(default, distance)
 
         return [*self.constants, *residuals], [record(operands) for operands in self.chosen]
 

@@ -96,7 +96,7 @@ def _marked(results: list[Array], distance: Array, name: str, kind: str, where: 
 
         def derivative(primals, tangents):
             (_, near), (dresult, _) = primals, tangents
-            return dresult * choice.report(jnp.ones_like(near), near, name=name, kind=kind, where=where)
+            return dresult * choice.report_choice(jnp.ones_like(near), near, name=name, kind=kind, where=where)
 
         return piece(lambda result, near: result, derivative)(result, lax.stop_gradient(near))
 
@@ -109,7 +109,7 @@ def _jump(equation: Any, where: str, x: Array, distance: Any, slope: float = 0.0
 
     def derivative(primals, tangents):
         ((x,), (dx,)) = primals, tangents
-        return dx * choice.report(jnp.full_like(x, slope), distance(x), name=name, kind="jump", where=where)
+        return dx * choice.report_choice(jnp.full_like(x, slope), distance(x), name=name, kind="jump", where=where)
 
     return [piece(lambda x: jaxprs.bind(equation, x)[0], derivative)(x)]
 
@@ -118,7 +118,7 @@ def _sqrt(equation: Any, where: str, x: Array) -> list[Array]:
     def derivative(primals, tangents):
         ((x,), (dx,)) = primals, tangents
         slope = 0.5 / jnp.sqrt(x)
-        return dx * choice.report(slope, jnp.abs(x), name="sqrt", kind="unbounded", where=where)
+        return dx * choice.report_choice(slope, jnp.abs(x), name="sqrt", kind="unbounded", where=where)
 
     return [piece(lambda x: jaxprs.bind(equation, x)[0], derivative)(x)]
 

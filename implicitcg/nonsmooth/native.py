@@ -143,8 +143,8 @@ def _gap(keys: list[Array]) -> Array:
     return jnp.concatenate([total, jnp.full_like(total, jnp.inf, shape=(*total.shape[:-1], 1))], -1)
 
 
-def sort(equation: Any, where: str, *operands: Array) -> list[Array]:
-    """`sort`: gather by a permutation in which tied entries may change places, for every operand alike."""
+def native_sort(equation: Any, where: str, *operands: Array) -> list[Array]:
+    """`native_sort`: gather by a permutation in which tied entries may change places, for every operand alike."""
     axis, keys = equation.params["dimension"], equation.params["num_keys"]
     rows = [jnp.moveaxis(operand, axis, -1) for operand in operands]
     order = _chosen_order(rows[:keys], where, "sort")
@@ -224,7 +224,7 @@ REPLACEMENTS: dict[str, Callable[..., Any]] = {
     "reduce_min": lambda e, where, x: reduce_extremum(e, -1, where, x),
     "argmax": lambda e, where, x: argument_of_extremum(e, 1, where, x),
     "argmin": lambda e, where, x: argument_of_extremum(e, -1, where, x),
-    "sort": sort,
+    "sort": native_sort,
     "top_k": top_k,
     "cummax": lambda e, where, x: cumulative(e, 1, where, x),
     "cummin": lambda e, where, x: cumulative(e, -1, where, x),

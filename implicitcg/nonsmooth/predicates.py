@@ -112,7 +112,9 @@ def select(equation: Any, where: str, tol: float | Array, reporting: bool, truth
             soft = choice.choose(soft, jnp.where(meet, distance, jnp.inf), name=truth.name, where=where)
             if not truth.equality:
                 apart = jnp.where(meet, jnp.inf, distance)
-                soft = soft * choice.report(jnp.ones_like(then), apart, name=truth.name, kind="jump", where=where)
+                soft = soft * choice.report_choice(
+                    jnp.ones_like(then), apart, name=truth.name, kind="jump", where=where
+                )
         return mix(jnp.where(meet, soft, hard), dthen, dotherwise)
 
     def value(hard, soft, distance, tol, otherwise, then):

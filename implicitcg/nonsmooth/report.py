@@ -138,7 +138,7 @@ def _read(fn: Callable[..., Any], args: tuple, kwargs: dict, tol: Any) -> tuple[
     return list(linear.sites), measure(closed.arguments, still)
 
 
-def _measured(site: sites.Site, record: sites.Record, tol: Any) -> tuple[Array, Array, Array]:
+def _measured(site: sites.Site, record: sites.SiteRecord, tol: Any) -> tuple[Array, Array, Array]:
     """Ambiguous entries, the smallest distance, and what is picked there."""
     distance = jnp.where(jnp.isnan(record.distance), jnp.inf, record.distance)
     many = selections.ambiguous(site, distance, tol)

@@ -52,7 +52,7 @@ class Note:
 
 
 STILL = Note(moves=False)
-STRUCTURE = {**control.RULES, **custom.RULES}
+STRUCTURE = {**control.CONTROL_RULES, **custom.CUSTOM_RULES}
 
 
 def evaluate(jaxpr: Any, arguments: list[Any], moves: list[bool], reading: Reading) -> list[Any]:

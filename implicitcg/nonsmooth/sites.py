@@ -36,7 +36,7 @@ class Site(NamedTuple):
         return (*self.lengths, *self.local)
 
 
-class Record(NamedTuple):
+class SiteRecord(NamedTuple):
     """What a program chose by itself at a site, and how far each choice was from its kink."""
 
     default: Array
@@ -85,10 +85,10 @@ _REMAT = ("checkpoint", "remat", "remat2")
 
 def run(
     jaxpr: Any, arguments: list, places: tuple[Site, ...], weights: list, manner: Manner
-) -> tuple[list, list[Record]]:
+) -> tuple[list, list[SiteRecord]]:
     """Evaluate a derivative program with `manner.rule(site, default, distance, weight)` for each of its choices."""
     supply = iter(zip(places, weights, strict=True))
-    records: list[Record] = []
+    records: list[SiteRecord] = []
 
     def visit(equation, *operands):
         name = equation.primitive.name
@@ -96,7 +96,7 @@ def run(
             ((site, weight),) = _take(supply, 1)
             # like the primitive itself, whatever stands for it has derivative zero
             default, distance = (lax.stop_gradient(jnp.asarray(operand)) for operand in operands)
-            records.append(Record(default, distance))
+            records.append(SiteRecord(default, distance))
             return [manner.rule(site, default, distance, weight)]
         if name == "custom_jvp_call" and manner.piece is not None:
             return manner.piece(equation, list(operands))
@@ -153,11 +153,11 @@ def _scan(equation, operands, inner, mine, manner):
         for (i, _), weight in zip(given, weights, strict=False):
             here[i] = (places[i], weight)
         results, found = _inside(body, [*consts, *carry, *x], here, manner)
-        results = control.like(results, outputs)
+        results = control.cast_like(results, outputs)
         return results[:carried], (results[carried:], found if manner.recording else [])
 
     options = {key: parameters[key] for key in ("length", "reverse", "unroll")}
-    carry, (ys, found) = lax.scan(step, control.like(init, outputs), (xs, [w for _, w in given]), **options)
+    carry, (ys, found) = lax.scan(step, control.cast_like(init, outputs), (xs, [w for _, w in given]), **options)
     return [*carry, *ys], found
 
 
@@ -177,21 +177,21 @@ def _while(equation, operands, inner, mine, manner):
         carry, nearest = state
         results, found = _inside(body, [*body_consts, *carry], mine, manner)
         kept = [_nearer(old, new) for old, new in zip(nearest, found, strict=False)]
-        return control.like(results, outputs), kept
+        return control.cast_like(results, outputs), kept
 
-    carry, nearest = lax.while_loop(proceed, step, (control.like(init, outputs), nearest))
+    carry, nearest = lax.while_loop(proceed, step, (control.cast_like(init, outputs), nearest))
     return list(carry), nearest
 
 
-def _nearer(old: Record, new: Record) -> Record:
+def _nearer(old: SiteRecord, new: SiteRecord) -> SiteRecord:
     """Of two steps of a loop, entry by entry, the one nearer to its kink."""
     closer = new.distance < old.distance
-    return Record(jnp.where(closer, new.default, old.default), jnp.where(closer, new.distance, old.distance))
+    return SiteRecord(jnp.where(closer, new.default, old.default), jnp.where(closer, new.distance, old.distance))
 
 
-def _absent(site: Site) -> Record:
+def _absent(site: Site) -> SiteRecord:
     """The record of a choice that was not met: infinitely far from any kink."""
-    return Record(jnp.zeros(site.shape, site.dtype), jnp.full(site.shape, jnp.inf, site.distance_dtype))
+    return SiteRecord(jnp.zeros(site.shape, site.dtype), jnp.full(site.shape, jnp.inf, site.distance_dtype))
 
 
 def _cond(equation, operands, inner, mine, manner):
@@ -204,10 +204,10 @@ def _cond(equation, operands, inner, mine, manner):
         def taken(*values):
             results, found = _inside(jaxpr, list(values), mine[start:end], manner)
             if not manner.recording:
-                return control.like(results, outputs), []
+                return control.cast_like(results, outputs), []
             before = [_absent(site) for site, _ in mine[:start]]
             after = [_absent(site) for site, _ in mine[end:]]
-            return control.like(results, outputs), [*before, *found, *after]
+            return control.cast_like(results, outputs), [*before, *found, *after]
 
         return taken
 

@@ -160,7 +160,7 @@ def _selection(linear: Derivative, arguments: list, rule: Any, tol: float, along
     return None, selections.uniform(rule, tol)
 
 
-def _ahead(linear: Derivative, arguments: list, along: list) -> list[sites.Record]:
+def _ahead(linear: Derivative, arguments: list, along: list) -> list[sites.SiteRecord]:
     """What the program chooses one short step ahead: the branches that the direction enters.
 
     A step `h = eps^(1/3)` of the scale of the point: its rounding, `eps / h`, and its curvature, `h`, are both small,

@@ -67,14 +67,14 @@ def in_single(function: Callable[[Any, Array], Array], parameters: Any, x: Array
     return function(wide, x.astype(jnp.float32)).astype(x.dtype)
 
 
-def like(value: Any, name: str, x: Array) -> Array:
+def parameter_like(value: Any, name: str, x: Array) -> Array:
     """A parameter in the dtype of `x`."""
     return floating(value, name, x.dtype)
 
 
 def one_each(value: Any, name: str, x: Array, axes: int = 1) -> Array:
     """A number, or one for each vector of the batch (for each matrix, with `axes` 2)."""
-    value, batch = like(value, name, x), x.shape[: x.ndim - axes]
+    value, batch = parameter_like(value, name, x), x.shape[: x.ndim - axes]
     try:
         shape = np.broadcast_shapes(value.shape, batch)
     except ValueError:
@@ -90,7 +90,7 @@ def one_each(value: Any, name: str, x: Array, axes: int = 1) -> Array:
 
 def row_each(value: Any, name: str, x: Array, what: str) -> Array:
     """A vector of the length of those of `x`, or one for each of them."""
-    value = like(value, name, x)
+    value = parameter_like(value, name, x)
     try:
         fits = value.ndim > 0 and np.broadcast_shapes(value.shape, x.shape) == x.shape
     except ValueError:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int, PyTree
 
-from ..base.checks import switch
+from ..base.checks import flag
 from ..linear import design
 from .smooth import AbstractSmooth, LinearModel
 
@@ -25,7 +25,7 @@ class LeastSquares(AbstractSmooth):
 
     X: Float[Array, "n p"]
     y: Float[Array, " n"]
-    fit_intercept: bool = eqx.field(static=True, default=False, converter=partial(switch, name="fit_intercept"))
+    fit_intercept: bool = eqx.field(static=True, default=False, converter=partial(flag, name="fit_intercept"))
     sample_weight: Float[Array, " n"] | None = None
     quadratic: ClassVar[bool] = True
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import ArrayLike, Float
 
-from ..penalties.domain import in_single, like, matrices, require
+from ..penalties.domain import in_single, matrices, parameter_like, require
 from ..penalties.sets import Birkhoff, Transport
 from .project import project
 
@@ -34,7 +34,7 @@ def transport(
                [0.5, 1.5]], dtype=float32)
     """
     M = matrices(M)
-    rows, columns = like(row_sums, "row_sums", M), like(column_sums, "column_sums", M)
+    rows, columns = parameter_like(row_sums, "row_sums", M), parameter_like(column_sums, "column_sums", M)
     rows, columns = _sums(rows, "row_sums", M, -2), _sums(columns, "column_sums", M, -1)
     room = 4 * sum(M.shape[-2:]) * float(jnp.finfo(M.dtype).eps)
     rows = require(

@@ -10,7 +10,7 @@ from jaxtyping import ArrayLike, Float
 
 from ..base.errors import translated_errors
 from ..models.polyhedron import Polyhedron
-from ..penalties.domain import in_single, like, one_each, require, vectors
+from ..penalties.domain import in_single, one_each, parameter_like, require, vectors
 from ..penalties.sets import AffineSet, Halfspace, Hyperplane
 from .project import project
 
@@ -128,7 +128,7 @@ def _factorised(convex_set: AffineSet | Polyhedron, x: Array) -> Array:
 
 
 def _normal(a: Any, x: Array) -> Array:
-    a = like(a, "a", x)
+    a = parameter_like(a, "a", x)
     if a.ndim == 0 or a.shape[-1] != x.shape[-1]:
         raise ValueError(f"a has shape {a.shape}; a normal of vectors of shape {x.shape} has length {x.shape[-1]}.")
     return require(a, lambda a: (a != 0).any(-1), "a is zero: 0^T p = b holds for every p or for none; give a normal.")
@@ -140,7 +140,7 @@ def _rows(matrix: Any, vector: Any, first: str, second: str, x: Array) -> tuple[
         raise ValueError(f"{first} and {second} belong together: give both or neither.")
     if matrix is None:
         return jnp.zeros((0, n), x.dtype), jnp.zeros(0, x.dtype)
-    matrix, vector = like(matrix, first, x), like(vector, second, x)
+    matrix, vector = parameter_like(matrix, first, x), parameter_like(vector, second, x)
     if matrix.ndim != 2 or matrix.shape[1] != n or vector.shape != matrix.shape[:1]:
         raise ValueError(
             f"{first} has shape {matrix.shape} and {second} {vector.shape}; x with vectors of length {n} needs "

@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import ArrayLike, Float
 
 from ..penalties.cones import Nonnegative
-from ..penalties.domain import like, one_each, require, vectors
+from ..penalties.domain import one_each, parameter_like, require, vectors
 from ..penalties.sets import Box, BoxSection, CappedSimplex, L1Ball, L2Ball, Simplex
 from .project import project
 
@@ -223,7 +223,7 @@ def _bounds(x: Array, lower: Any, upper: Any) -> tuple[Array, Array]:
 
 def _broadcastable(value: Any, name: str, x: Array) -> Array:
     """A parameter that broadcasts to the shape of `x`, in its own shape."""
-    value = like(value, name, x)
+    value = parameter_like(value, name, x)
     try:
         fits = np.broadcast_shapes(value.shape, x.shape) == x.shape
     except ValueError:

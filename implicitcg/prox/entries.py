@@ -11,9 +11,9 @@ from jaxtyping import ArrayLike, Float
 
 from ..base.checks import floating
 from ..penalties import L1, MCP, SCAD, ElasticNet
-from ..penalties.domain import like, require
+from ..penalties.domain import parameter_like, require
 from ..penalties.norms import Huber, NonnegativeL1
-from .strength import evaluate, nonnegative
+from .strength import at_strength, nonnegative_strength
 
 
 def l1(x: Float[ArrayLike, "*shape"], t: Float[ArrayLike, "*#shape"]) -> Float[Array, "*shape"]:
@@ -39,7 +39,7 @@ def l1(x: Float[ArrayLike, "*shape"], t: Float[ArrayLike, "*#shape"]) -> Float[A
     Source: Donoho, De-noising by soft-thresholding, 1995.
     """
     x, t = _entries(x, t=t)
-    return evaluate(L1(t), x)
+    return at_strength(L1(t), x)
 
 
 def nonnegative_l1(x: Float[ArrayLike, "*shape"], t: Float[ArrayLike, "*#shape"]) -> Float[Array, "*shape"]:
@@ -53,7 +53,7 @@ def nonnegative_l1(x: Float[ArrayLike, "*shape"], t: Float[ArrayLike, "*#shape"]
         Array([2., 0.], dtype=float32)
     """
     x, t = _entries(x, t=t)
-    return evaluate(NonnegativeL1(t), x)
+    return at_strength(NonnegativeL1(t), x)
 
 
 def elastic_net(
@@ -81,7 +81,7 @@ def elastic_net(
     """
     x, t, ratio = _entries(x, t=t, l1_ratio=l1_ratio)
     ratio = require(ratio, lambda r: (r >= 0) & (r <= 1), "l1_ratio is outside [0, 1]; it is the share of the l1 norm.")
-    return evaluate(ElasticNet(t * ratio, t * (1 - ratio)), x)
+    return at_strength(ElasticNet(t * ratio, t * (1 - ratio)), x)
 
 
 def huber(
@@ -111,7 +111,7 @@ def huber(
     """
     x, t, delta = _entries(x, t=t, delta=delta)
     delta = require(delta, lambda d: d >= 0, "delta is negative; the quadratic piece ends at a number >= 0.")
-    return evaluate(Huber(t, delta), x)
+    return at_strength(Huber(t, delta), x)
 
 
 def mcp(
@@ -139,7 +139,7 @@ def mcp(
     """
     x, t = _entries(x, t=t)
     gamma = require(_number(gamma, "gamma", x), lambda g: g > 1, "gamma is not above 1: the map would jump.")
-    return evaluate(MCP(t, gamma), x)
+    return at_strength(MCP(t, gamma), x)
 
 
 def scad(
@@ -167,7 +167,7 @@ def scad(
     """
     x, t = _entries(x, t=t)
     a = require(_number(a, "a", x), lambda a: a > 2, "a is not above 2: the map would jump.")
-    return evaluate(SCAD(t, a), x)
+    return at_strength(SCAD(t, a), x)
 
 
 def _entries(x: Any, **parameters: Any) -> list[Array]:
@@ -175,16 +175,16 @@ def _entries(x: Any, **parameters: Any) -> list[Array]:
     x = floating(x, "x")
     found = [x]
     for name, value in parameters.items():
-        value = like(value, name, x)
+        value = parameter_like(value, name, x)
         if _broadcast(value.shape, x.shape) != x.shape:
             raise ValueError(f"{name} has shape {value.shape}, which does not broadcast to x of shape {x.shape}.")
-        value = nonnegative(value) if name == "t" else value
+        value = nonnegative_strength(value) if name == "t" else value
         found.append(value if value.ndim == 0 else jnp.broadcast_to(value, x.shape))
     return found
 
 
 def _number(value: Any, name: str, x: Array) -> Array:
-    value = like(value, name, x)
+    value = parameter_like(value, name, x)
     if value.ndim:
         raise ValueError(f"{name} has shape {value.shape}; one number is needed.")
     return value

@@ -8,9 +8,9 @@ from jaxtyping import ArrayLike, Float, Int
 
 from ..base.labels import groups as group_labels
 from ..penalties import GroupL2
-from ..penalties.domain import in_single, like, matrices, vectors
+from ..penalties.domain import in_single, matrices, parameter_like, vectors
 from ..penalties.norms import L2, LInf, NuclearNorm
-from .strength import evaluate, nonnegative, with_strength
+from .strength import at_strength, nonnegative_strength, with_strength
 
 
 def l2(x: Float[ArrayLike, "*batch n"], t: Float[ArrayLike, "*batch"]) -> Float[Array, "*batch n"]:
@@ -32,7 +32,7 @@ def l2(x: Float[ArrayLike, "*batch n"], t: Float[ArrayLike, "*batch"]) -> Float[
         Array([1.5, 2. ], dtype=float32)
     """
     x, t = with_strength(vectors(x), t)
-    return evaluate(L2(t), x)
+    return at_strength(L2(t), x)
 
 
 def linf(x: Float[ArrayLike, "*batch n"], t: Float[ArrayLike, "*batch"]) -> Float[Array, "*batch n"]:
@@ -54,7 +54,7 @@ def linf(x: Float[ArrayLike, "*batch n"], t: Float[ArrayLike, "*batch"]) -> Floa
         Array([ 1.5, -1.5,  0.5], dtype=float32)
     """
     x, t = with_strength(vectors(x), t)
-    return evaluate(LInf(t), x)
+    return at_strength(LInf(t), x)
 
 
 def group_l2(
@@ -86,10 +86,10 @@ def group_l2(
     if not x.shape[-1]:
         return x
     labels, sizes = group_labels(groups, x.shape[-1])
-    t = nonnegative(like(t, "t", x))
+    t = nonnegative_strength(parameter_like(t, "t", x))
     if t.shape not in ((), sizes.shape):
         raise ValueError(f"t has shape {t.shape}; a number, or one per group, shape {sizes.shape}, is needed.")
-    return evaluate(GroupL2(t, labels, jnp.ones(sizes.shape, x.dtype)), x)
+    return at_strength(GroupL2(t, labels, jnp.ones(sizes.shape, x.dtype)), x)
 
 
 def nuclear_norm(M: Float[ArrayLike, "*batch m n"], t: Float[ArrayLike, "*batch"]) -> Float[Array, "*batch m n"]:
@@ -115,4 +115,4 @@ def nuclear_norm(M: Float[ArrayLike, "*batch m n"], t: Float[ArrayLike, "*batch"
     Source: Cai, Candès, Shen 2010.
     """
     M, t = with_strength(matrices(M), t, axes=2)
-    return in_single(evaluate, NuclearNorm(t), M)
+    return in_single(at_strength, NuclearNorm(t), M)

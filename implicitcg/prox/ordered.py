@@ -7,7 +7,7 @@ from jaxtyping import ArrayLike, Float
 
 from ..penalties.domain import require, row_each, vectors
 from ..penalties.ordered import SortedL1, TotalVariation
-from .strength import evaluate, with_strength
+from .strength import at_strength, with_strength
 
 
 def sorted_l1(x: Float[ArrayLike, "*batch n"], weights: Float[ArrayLike, "*#batch n"]) -> Float[Array, "*batch n"]:
@@ -36,7 +36,7 @@ def sorted_l1(x: Float[ArrayLike, "*batch n"], weights: Float[ArrayLike, "*#batc
         lambda w: ((w >= 0) & (w[..., :1] >= 0)).all(-1) & (w[..., 1:] <= w[..., :-1]).all(-1),
         "weights must be nonnegative and in decreasing order, the largest first: `jnp.sort(weights)[::-1]`.",
     )
-    return evaluate(SortedL1(weights), x)
+    return at_strength(SortedL1(weights), x)
 
 
 def total_variation(x: Float[ArrayLike, "*batch n"], t: Float[ArrayLike, "*batch"]) -> Float[Array, "*batch n"]:
@@ -61,4 +61,4 @@ def total_variation(x: Float[ArrayLike, "*batch n"], t: Float[ArrayLike, "*batch
     Source: Johnson 2013; Tibshirani et al., Sparsity and smoothness via the fused lasso, 2005.
     """
     x, t = with_strength(vectors(x), t)
-    return evaluate(TotalVariation(t), x)
+    return at_strength(TotalVariation(t), x)

@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import ArrayLike, Float
 
 from .. import nonsmooth
-from ..nonsmooth.choice import report
+from ..nonsmooth.choice import report_choice
 from ..penalties.closed_form import closed_form
 from ..penalties.domain import vectors
 from .soft import count
@@ -95,7 +95,7 @@ def _nearest(ordered: Array) -> Array:
 def _jump(distance: Array, dx: Array, name: str) -> Array:
     """The derivative 0, with a word on the jump."""
     zero = jnp.zeros_like(dx)
-    return report(zero, jnp.broadcast_to(distance, dx.shape), name=name, kind="jump") * dx
+    return report_choice(zero, jnp.broadcast_to(distance, dx.shape), name=name, kind="jump") * dx
 
 
 def _rank_value(x: Array) -> Array:

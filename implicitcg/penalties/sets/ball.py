@@ -9,7 +9,7 @@ from jaxtyping import Float
 from ...nonsmooth.choice import choose, choose_ball
 from ..closed_form import closed_form
 from ..rounding import snapped
-from .length import scaled_square
+from .length import closed_scaled_square
 from .set import AbstractSet
 from .simplex import last_axis
 
@@ -37,7 +37,7 @@ class L2Ball(AbstractSet):
 
 def _value(x: Array, radius: Array) -> tuple[Array, Array]:
     """The projection, and the length of `x`."""
-    square, scale = scaled_square(x)
+    square, scale = closed_scaled_square(x)
     length = scale * jnp.sqrt(square)
     shrink = jnp.where(length <= radius, 1, radius / jnp.where(length == 0, 1, length))
     return x * shrink, length

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ...nonsmooth.length import scaled_square as square_and_scale
+from ...nonsmooth.length import scaled_square
 from ..closed_form import closed_form
 
 
@@ -15,4 +15,4 @@ def _tangent(result: tuple[Array, Array], primals: tuple, tangents: tuple) -> tu
     return 2 * jnp.sum((x / scale) * (dx / scale), axis=-1, keepdims=True), jnp.zeros_like(square)
 
 
-scaled_square = closed_form(square_and_scale, _tangent)
+closed_scaled_square = closed_form(scaled_square, _tangent)

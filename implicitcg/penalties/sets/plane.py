@@ -7,7 +7,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from ...nonsmooth import positive_part
-from .length import scaled_square
+from .length import closed_scaled_square
 from .set import AbstractSet
 from .simplex import last_axis
 
@@ -55,7 +55,7 @@ class Halfspace(AbstractSet):
 def _excess(x: Array, a: Array, b: Array | float) -> tuple[Array, Array]:
     """The unit normal and the signed distance to the plane."""
     a = jnp.asarray(a, x.dtype)
-    square, scale = scaled_square(a)
+    square, scale = closed_scaled_square(a)
     scale = lax.stop_gradient(scale)  # a constant; its square may leave the range of the format
     length = jnp.sqrt(jnp.where(square > 0, square, 1))
     unit = a / scale * (1 / length)  # one normal for all is made a unit once, not once for each vector

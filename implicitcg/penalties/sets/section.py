@@ -13,7 +13,7 @@ from ..batches import one_after_the_other
 from ..closed_form import closed_form
 from ..search import bracketed_newton
 from .set import AbstractSet
-from .simplex import first_of, last_axis
+from .simplex import first_true, last_axis
 
 LONG = 10000  # from this length on, vectors are taken one after the other on a CPU
 
@@ -178,8 +178,8 @@ def _free(x: Array, lower: Array, upper: Array, w: Array, tau: Array) -> tuple[A
     default = jnp.concatenate([exists[..., :1], ~exists[..., :1]], -1).astype(x.dtype)
     far = jnp.where(exists & vertex, jnp.zeros_like(ends), jnp.inf)
     pick = choose_index(default, far, name=name)
-    opens = jnp.where(first_of((enters == after) & (movable != 0)), pick[..., :1], 0)
-    opens = opens + jnp.where(first_of((leaves == before) & (movable != 0)), pick[..., 1:], 0)
+    opens = jnp.where(first_true((enters == after) & (movable != 0)), pick[..., :1], 0)
+    opens = opens + jnp.where(first_true((leaves == before) & (movable != 0)), pick[..., 1:], 0)
     return jnp.where(vertex, jnp.minimum(opens, 1), weight), at_upper
 
 

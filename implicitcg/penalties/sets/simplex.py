@@ -113,11 +113,11 @@ def _support(p: Array, x: Array, away: Array | float = 0.0) -> tuple[Array, Arra
     distance = jnp.maximum(jnp.where((behind == 0) & (p > 0), jnp.inf, distance), away)
     weight = choose((p > noise).astype(x.dtype), distance, name="simplex")
     # radius 0: nothing is positive, and somebody must carry a radius that grows
-    weight = jnp.where(_sum(weight) > 0, weight, first_of(behind == 0).astype(x.dtype))
+    weight = jnp.where(_sum(weight) > 0, weight, first_true(behind == 0).astype(x.dtype))
     return weight, jnp.maximum(_sum(weight), jnp.finfo(x.dtype).tiny)
 
 
-def first_of(mask: Array) -> Array:
+def first_true(mask: Array) -> Array:
     """The first true entry along the last axis alone."""
     size = mask.shape[-1]
     place = lax.broadcasted_iota(jnp.int32, mask.shape, mask.ndim - 1)
