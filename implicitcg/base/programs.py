@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -16,6 +17,7 @@ T = TypeVar("T")
 KEPT = 32  # executables remembered: those used last
 LARGEST = 10_000  # entries of constants up to which a program is written out to be compared
 _executables: OrderedDict[Any, Any] = OrderedDict()
+_lock = threading.Lock()
 
 
 class Shared(Generic[T]):
@@ -47,12 +49,16 @@ class Shared(Generic[T]):
         if "callback" in text or text.split("->", 1)[0].count("%arg") != len(key[1]):
             return self._jitted
         program = text, lowered.out_tree, key, getattr(jax.config, "jax_default_device", None)
-        if program not in _executables:
-            _executables[program] = lowered.compile()
-            if len(_executables) > KEPT:
+        with _lock:
+            if program in _executables:
+                _executables.move_to_end(program)
+                return _executables[program]
+        compiled = lowered.compile()  # no other thread waits for it: two may compile the same
+        with _lock:
+            _executables[program] = compiled
+            while len(_executables) > KEPT:
                 _executables.popitem(last=False)
-        _executables.move_to_end(program)
-        return _executables[program]
+        return compiled
 
 
 def _kind(leaf: Any) -> tuple:

@@ -19,7 +19,7 @@ class CondensedSystem:
 
     Hard rows with one entry fix their variable, and both leave the system; soft rows are springs in `H`. `healthy`
     tells whether it is regular to working precision; where it is not (dependent constraints), `solve` gives the
-    least-squares answer of least norm.
+    least-squares answer of least norm. Threads may share one: `solve` changes nothing in it.
     """
 
     def __init__(self, P: Any, A: Any, face: Face):
@@ -144,7 +144,9 @@ class CondensedSystem:
             return rhs
         if not self.healthy:
             return self.scale * (self._pseudo_inverse @ (rhs * self.scale))
-        return self.scale * lapack.dgetrs(self.lu, self.pivots, rhs * self.scale)[0]
+        # SciPy counts pivots from zero and LAPACK from one: `dgetrs` adds one to those it is given, in place, lets the
+        # other threads run while LAPACK works, and takes the one off again. Threads that share factors share no pivots.
+        return self.scale * lapack.dgetrs(self.lu, self.pivots.copy(), rhs * self.scale)[0]
 
     def _springs(self, stretch: np.ndarray) -> np.ndarray:
         """The part of `dy` that the soft rows pull with when `A dx - t` is `stretch`."""

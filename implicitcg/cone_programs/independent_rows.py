@@ -31,7 +31,8 @@ def on_independent_rows(A: Any, where: Layout, v: np.ndarray) -> np.ndarray:
     binding = binding / length[:, None]
     y, fixed, kept = -v[rows] * length, len(where.zero), np.ones(len(rows), bool)
     while True:
-        left, values, _ = np.linalg.svd(binding[kept].T, full_matrices=True)[::-1]
+        # what is asked for are the vectors of the rows; all of the columns' would be a matrix of as many columns squared
+        left, values, _ = np.linalg.svd(binding[kept].T, full_matrices=kept.sum() > binding.shape[1])[::-1]
         null = left[np.append(values, np.zeros(len(left) - len(values))) <= DEPENDENT * max(values, default=0)]
         bounds = np.flatnonzero(kept)[fixed:]  # equalities are always kept, and come first
         moving = np.abs(null[:, fixed:])

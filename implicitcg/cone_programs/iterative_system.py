@@ -9,6 +9,7 @@ import scipy.linalg
 import scipy.sparse
 import scipy.sparse.linalg
 
+from ..linear.sparse_factors import sparse_factors
 from .faces import Face, of_jacobian, selector
 
 LinearOperator: Any = scipy.sparse.linalg.LinearOperator  # SciPy's types do not know its factory
@@ -79,12 +80,18 @@ class IterativeSystem:
 
 
 def _inverse(matrix: Any) -> Any:
-    """Products with the inverse of a positive semidefinite sparse matrix, lifted where it is singular."""
+    """Products with the inverse of a positive semidefinite sparse matrix, lifted where it is singular.
+
+    Those with the identity, which preconditions nothing, where the matrix has no factors: it is zero, or indefinite.
+    """
     size = matrix.shape[0]
     matrix = scipy.sparse.csc_array(matrix + 1e-8 * matrix.diagonal().max() * scipy.sparse.eye_array(size))
     if matrix.nnz > DENSE * size**2:
-        factor = scipy.linalg.cho_factor(matrix.toarray())
+        try:
+            factor = scipy.linalg.cho_factor(matrix.toarray())
+        except (np.linalg.LinAlgError, ValueError):  # indefinite, or not finite
+            return np.copy
         return lambda b: scipy.linalg.cho_solve(factor, b)
     options = {"SymmetricMode": True}
-    lu = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
-    return lu.solve
+    lu = sparse_factors(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+    return np.copy if lu is None else lu.solve

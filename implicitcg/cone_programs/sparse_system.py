@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-import scipy.sparse.linalg
 
+from ..linear.sparse_factors import sparse_factors
 from .faces import Face, selector
 
 SOFTENED = 1e-10  # what is added to the diagonal, scaled to entries of at most one, where it is exactly singular
@@ -18,7 +18,7 @@ class SparseSystem:
 
     `dy = T^T y`. The soft part of a second-order cone is all its rows, with `y` orthogonal to the ray and the normal.
     Solved by SuperLU; `healthy` tells whether it is regular to working precision. Where it is not, `solve` gives about
-    the answer of least norm, which serves Newton's method and no derivative.
+    the answer of least norm, which serves Newton's method and no derivative, or NaN where no factors can be had.
     """
 
     def __init__(self, P: Any, A: Any, face: Face):
@@ -61,14 +61,13 @@ class SparseSystem:
         np.maximum.at(top, row, np.abs(value))
         self.scale = 1 / np.sqrt(np.where(top > 0, top, 1))
         K = scipy.sparse.csc_array((value * self.scale[row] * self.scale[column], (row, column)), shape=(total, total))
-        try:
-            # minimum degree is the better order for very sparse matrices, and takes for ever on others
-            sparse = K.nnz <= 20 * total
-            order = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.1} if sparse else {}
-            self.lu = scipy.sparse.linalg.splu(K, **order)
-        except RuntimeError:  # exactly singular, as with dependent rows: these then share their multiplier
+        # minimum degree is the better order for very sparse matrices, and takes for ever on others
+        sparse = K.nnz <= 20 * total
+        order = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.1} if sparse else {}
+        self.lu = sparse_factors(K, **order)
+        if self.lu is None:  # exactly singular, as with dependent rows: these then share their multiplier
             soft = np.where(np.arange(total) < n, SOFTENED, -SOFTENED)
-            self.lu = scipy.sparse.linalg.splu(K + scipy.sparse.diags_array(soft, format="csc"))
+            self.lu = sparse_factors(K + scipy.sparse.diags_array(soft, format="csc"))
             self.healthy, self.condition = False, 0.0
             return
         v = np.cos(1.0 + np.arange(total))
@@ -84,7 +83,7 @@ class SparseSystem:
 
     def bytes(self) -> int:
         """About the memory it takes."""
-        return 12 * int(self.lu.nnz + self.A.nnz + self.T.nnz)
+        return 12 * int((0 if self.lu is None else self.lu.nnz) + self.A.nnz + self.T.nnz)
 
     def unique(self) -> bool:
         """Whether no direction of `x` is free; a sparse system does not look further and says yes."""
@@ -94,7 +93,7 @@ class SparseSystem:
         """`(dx, dy)` for right sides `r` `(n,)` and `t` `(m,)`."""
         n = len(r)
         rhs = np.concatenate([r, self.T @ t, np.zeros(self.total - n - self.count)])
-        found = self.lu.solve(rhs * self.scale) * self.scale
+        found = np.full(self.total, np.nan) if self.lu is None else self.lu.solve(rhs * self.scale) * self.scale
         return found[:n], self.T.T @ found[n : n + self.count]
 
 

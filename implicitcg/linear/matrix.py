@@ -102,7 +102,7 @@ class SparseMatrix(AbstractMatrix):
 
     def on_host(self) -> scipy.sparse.csc_array:
         starts = np.searchsorted(np.asarray(self.column), np.arange(self.shape[1] + 1)).astype(np.int32)
-        data, row = np.array(self.data, np.float64), np.asarray(self.row)
+        data, row = np.array(self.data, np.float64), np.array(self.row)  # repeated entries add up in place
         matrix = scipy.sparse.csc_array((data, row, starts), shape=self.shape)
         if not matrix.has_canonical_format:
             matrix.sum_duplicates()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import math
@@ -89,7 +90,7 @@ class Programs:
         self.known: dict[Any, tuple[Elements, list]] = {}
 
     def at(self, x: Any, *data: Any, tol: float) -> Elements:
-        """Those for these arrays, moved there; only `x` is differentiated."""
+        """Those for these arrays, at them; only `x` is differentiated."""
         if is_traced((x, data)):
             raise TypeError(
                 "conservative_jacobian needs a concrete point: how many elements there are depends on the values. Call "
@@ -102,8 +103,7 @@ class Programs:
             moved = len(jax.tree_util.tree_leaves(x))
             self.known[key] = Elements(closed, moved), closed.arguments[: closed.closed_over]
         problem, constants = self.known[key]
-        problem.move([*constants, *leaves], tol)
-        return problem
+        return problem.at([*constants, *leaves], tol)
 
 
 class _Found(NamedTuple):
@@ -134,10 +134,15 @@ class Elements:
         self._walk = jax.jit(self._records)
         self._compute = jax.jit(self._evaluate)
 
-    def move(self, arguments: list, tol: float) -> None:
-        """To another point and tolerance, none of which is compiled in."""
-        self.tol = tol
-        self.arguments, self.known = self.split.at([*arguments, jnp.asarray(tol, float)])
+    def at(self, arguments: list, tol: float) -> Elements:
+        """The same parts at a point and a tolerance, none of which is compiled in.
+
+        They are another object, since several threads may each be at a point of their own.
+        """
+        moved = copy.copy(self)
+        moved.tol = tol
+        moved.arguments, moved.known = self.split.at([*arguments, jnp.asarray(tol, float)])
+        return moved
 
     def enumerated(self, x: Any, max_elements: int, seed: int = 0) -> JacobianSet:
         """The set at the point `x` where they are."""
