@@ -15,6 +15,7 @@ from .adjoints.automatic import Automatic
 from .base import Status, is_traced, raise_unless_converged, translated_errors, vary_together, worst
 from .core import AbstractAdjoint, AbstractProblem, AbstractSolver, Certificate, Solution
 from .core.rule import implicit_root
+from .solvers.automatic import default_solver
 
 
 def solve(
@@ -32,7 +33,7 @@ def solve(
 
     Args:
         problem: what to solve, for example `icg.lasso(X, y, alpha)`.
-        solver: how; by default the problem's own choice.
+        solver: how; by default the one for this kind of problem.
         init: where to start, of the structure of the unknown (`solution.root` of a neighbouring problem is a warm
             start). It does not enter the derivative.
         adjoint: how the linear system of the derivative is solved (`icg.adjoints`); automatic by default.
@@ -56,10 +57,8 @@ def solve(
     """
     if not isinstance(problem, AbstractProblem):
         raise TypeError(f"icg.solve needs a problem, such as icg.lasso(X, y, alpha), and got {type(problem).__name__}.")
-    if solver is not None and not isinstance(solver, AbstractSolver):
-        raise TypeError(f"`solver` must be one of icg.solvers, and is a {type(solver).__name__}.")
+    solver = default_solver(problem) if solver is None else _fitting(solver, problem)
     problem = problem.closed(init)
-    solver = problem.default_solver() if solver is None else solver
     adjoint = Automatic() if adjoint is None else adjoint
     start = problem.start(init)
     with translated_errors():
@@ -120,6 +119,19 @@ def certify(problem: AbstractProblem, solution: Solution, *, tol: float | None =
     problem = problem.closed(solution.root)
     root = jax.tree.map(np.asarray, solution.root)
     return problem.certificate(root, float(solution.residual), None if tol is None else float(tol))
+
+
+def _fitting(solver: AbstractSolver, problem: AbstractProblem) -> AbstractSolver:
+    """The user's solver, if it is one, and one for this kind of problem."""
+    if not isinstance(solver, AbstractSolver):
+        raise TypeError(f"`solver` must be one of icg.solvers, and is a {type(solver).__name__}.")
+    reason = solver.misfit(problem)
+    if reason is None:
+        return solver
+    raise TypeError(
+        f"{type(solver).__name__} cannot solve this problem: {reason}. Leave `solver` out to use "
+        f"{type(default_solver(problem)).__name__}."
+    )
 
 
 @eqx.filter_jit

@@ -46,7 +46,7 @@ def test_degenerate_designs_are_solved_from_zero_and_from_anywhere(kind, shape):
         anywhere = rng.standard_normal(p) * (rng.random(p) < 0.4)
         cold, reached = fitted(X, y, alpha, np.zeros(p), icg.solvers.ActiveSet())
         warm, reached_too = fitted(X, y, alpha, anywhere, icg.solvers.ActiveSet())
-        other, _ = fitted(X, y, alpha, np.zeros(p), icg.solvers.WorkingSetNewton())
+        other, _ = fitted(X, y, alpha, np.zeros(p), icg.solvers.SemismoothNewton())
         assert reached and reached_too
         # both stop at a duality gap of 1e-10 of the objective at zero, half the variance of y
         assert abs(cold - other) <= 1e-9 * y.var() and abs(warm - other) <= 1e-9 * y.var()
@@ -142,7 +142,7 @@ def test_more_features_on_their_threshold_than_slots_are_solved():
 )
 def test_a_capacity_that_is_no_size_or_does_not_fit_in_memory_raises_with_advice(capacity, message):
     problem = icg.elastic_net(np.ones((1, 10**6)), np.ones(1), 0.1)
-    for solver in (icg.solvers.ActiveSet, icg.solvers.WorkingSetNewton, icg.solvers.SemismoothNewton):
+    for solver in (icg.solvers.ActiveSet, icg.solvers.SemismoothNewton):
         with pytest.raises(ValueError, match=message):
             icg.solve(problem, solver(capacity=capacity))
         with pytest.raises(TypeError, match="capacity is True"):

@@ -151,7 +151,7 @@ def test_text_and_missing_data_raise_type_errors_with_advice():
         icg.solve(X)
 
 
-def test_a_working_set_too_small_for_the_support_is_reported(fails_with):
+def test_slots_too_few_for_the_support_are_reported(fails_with):
     X, y = regression(60, 700, seed=5, correlation=0.0)
     problem = icg.lasso(X, y, 0.02 * np.abs(X.T @ y).max() / 60)  # some fifty features are active
     fails_with("more coordinates are active".capitalize(), lambda: icg.solve(problem, small_solver()))
@@ -159,7 +159,7 @@ def test_a_working_set_too_small_for_the_support_is_reported(fails_with):
 
 
 def small_solver():
-    return icg.solvers.WorkingSetNewton(capacity=20, max_steps=20)
+    return icg.solvers.ActiveSet(capacity=40)
 
 
 def test_bad_numbers_inside_jit_raise_when_the_program_runs(fails_with):

@@ -15,6 +15,7 @@ from laws import assert_close, central_difference, direction_like, inner, moved
 import implicitcg as icg
 from implicitcg.base import Status
 from implicitcg.core import AbstractSolver, Found
+from implicitcg.solvers.automatic import default_solver
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -62,7 +63,7 @@ def known(problem, start, solution: icg.Solution) -> Known:
     @jax.jit
     def search():
         closed = problem.closed(start)
-        return closed.default_solver().run(closed, closed.start(start))
+        return default_solver(closed).run(closed, closed.start(start))
 
     if search.eval_shape().memory is None:
         return Known(Found(solution.root, solution.status, solution.iterations, gap=solution.gap))
@@ -261,7 +262,7 @@ class CountingSolver(AbstractSolver):
 def test_a_second_call_outside_jit_compiles_nothing(case):
     counter = _Counter()
     function = case.problem(case.theta)
-    solver = CountingSolver(function.default_solver(), counter)
+    solver = CountingSolver(default_solver(function), counter)
     for step in (0.0, 1e-3):
         problem = eqx.tree_at(lambda p: p, function, jax.tree.map(lambda a, s=step: _nudged(a, s), function))
         icg.solve(problem, solver, init=case.start(case.theta))

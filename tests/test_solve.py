@@ -42,7 +42,7 @@ def test_a_solver_that_is_none_and_a_solver_for_another_problem_are_refused():
     with pytest.raises(TypeError, match=r"one of icg\.solvers"):
         icg.solve(problem(), solver="newton")
     with pytest.raises(TypeError, match="has no smooth and no penalty"):
-        icg.solve(icg.root(lambda z, a: z - a, 1.0), icg.solvers.WorkingSetNewton())
+        icg.solve(icg.root(lambda z, a: z - a, 1.0), icg.solvers.ActiveSet())
 
 
 def test_a_starting_point_that_cannot_be_guessed_is_asked_for():

@@ -27,7 +27,7 @@ class AdjointBias(NamedTuple):
 class _Given(AbstractSolver):
     """Returns the start: the solution is known."""
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         return Found(init, Status.converged, jnp.zeros((), jnp.int32))
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar, Generic, TypeVar
+import dataclasses
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 import equinox as eqx
 from jax import Array
 from jaxtyping import PyTree
 
 from .linearisation import Linearisation
+from .problem import AbstractProblem
 
 Z = TypeVar("Z")
+P = TypeVar("P", bound=AbstractProblem, contravariant=True)
 
 
 class Found(eqx.Module, Generic[Z]):
@@ -28,21 +31,37 @@ class Found(eqx.Module, Generic[Z]):
     gap: Array | None = None
 
 
-class AbstractSolver(eqx.Module):
-    """A way to find the root; how it works never enters the derivative."""
+class AbstractSolver(eqx.Module, Generic[P]):
+    """A way to find the root; how it works never enters the derivative.
+
+    A solver says in its type what it solves: `class Pivoting(AbstractSolver[QP])`. `solves` is that kind, and every
+    equation where the type says nothing. Whoever hands it a problem asks `misfit` first; `run` does not ask again.
+    """
+
+    solves: ClassVar[type[AbstractProblem]] = AbstractProblem
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            if get_origin(base) is AbstractSolver and not isinstance(kind := get_args(base)[0], TypeVar):
+                cls.solves = get_origin(kind) or kind
 
     @abc.abstractmethod
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: P, init: Any) -> Found:
         """The root of `problem` from `init`, with a status that tells the truth."""
 
-    def require(self, problem: Any, *parts: str) -> None:
-        """Raise `TypeError` unless `problem` has the parts that this solver works on, as `smooth` and `penalty`."""
-        missing = [part for part in parts if not hasattr(problem, part)]
-        if missing:
-            raise TypeError(
-                f"{type(self).__name__} solves problems made of {', '.join(parts)}; {type(problem).__name__} has no "
-                f"{' and no '.join(missing)}. Leave `solver` out to use {type(problem.default_solver()).__name__}."
-            )
+    def refuses(self, problem: P) -> str | None:
+        """Why a problem of the right kind is none for this solver, as far as types and shapes tell; else `None`."""
+        return None
+
+    def misfit(self, problem: AbstractProblem) -> str | None:
+        """Why this solver cannot solve `problem`: another kind of equation, or one that it `refuses`; else `None`."""
+        if isinstance(problem, self.solves):
+            return self.refuses(problem)  # pyright: ignore[reportArgumentType]
+        parts, name = [field.name for field in dataclasses.fields(self.solves)], type(problem).__name__
+        lacking = [part for part in parts if part not in {field.name for field in dataclasses.fields(problem)}]
+        other = f"{name} has no {' and no '.join(lacking)}" if lacking else f"{name} is another kind"
+        return f"it solves a {self.solves.__name__}, made of {', '.join(parts)}; {other}"
 
 
 class AbstractAdjoint(eqx.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -16,9 +16,11 @@ from ..base.checks import matching_structure
 from ..base.loops import vary_like
 from ..linear import Everything
 from .certificate import Certificate
-from .contracts import AbstractSolver
 from .linearisation import Linearisation
 from .vertices import vertex_certificate
+
+if TYPE_CHECKING:  # a solver is written for a problem, and not a problem for its solver
+    from .contracts import AbstractSolver
 
 Z = TypeVar("Z")
 
@@ -26,8 +28,8 @@ Z = TypeVar("Z")
 class AbstractProblem(eqx.Module, Generic[Z]):
     """An equation `F(z; theta) = 0` whose parameters `theta` are the array leaves of the problem itself.
 
-    A new problem needs `residual`, `initial` and `default_solver`; all derivatives follow. Structure (a face, a
-    symmetric block, a factor to reuse) is added by overriding `linearise`.
+    A new problem needs `residual` and `initial`; all derivatives follow. Structure (a face, a symmetric block, a factor
+    to reuse) is added by overriding `linearise`.
     """
 
     @abc.abstractmethod
@@ -38,9 +40,9 @@ class AbstractProblem(eqx.Module, Generic[Z]):
     def initial(self) -> Z:
         """A starting point, which also fixes the structure, shapes and dtypes of the unknown."""
 
-    @abc.abstractmethod
-    def default_solver(self) -> AbstractSolver:
-        """The solver used when none is named."""
+    def default_solver(self) -> AbstractSolver | None:
+        """The solver used when none is named; by default that of `solvers/automatic.py` for this kind of problem."""
+        return None
 
     def start(self, init: Any) -> Z:
         """The starting point for a user's `init`, checked against the unknown; the default for `None`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -22,12 +22,15 @@ from ..nonsmooth.conservative import Programs
 from ..nonsmooth.report import count_and_margin
 from .certificate import Certificate, Verdict, judge_positive_definite
 
+if TYPE_CHECKING:
+    from .problem import AbstractProblem
+
 ENUMERATED = 10  # kinks up to which all vertices are formed from the rank-one terms: 1024 matrices
 SAMPLED = 1024  # elements examined where the kinks have no rank-one form
 REMEMBERED = 64  # structures of problems whose compiled programs are kept
 
 
-def vertex_certificate(problem: Any, z: Any, error: float, tolerance: float | None) -> Certificate:
+def vertex_certificate(problem: AbstractProblem, z: Any, error: float, tolerance: float | None) -> Certificate:
     """The certificate of `problem.residual(z) = 0` from the elements of its conservative Jacobian at `z`.
 
     Kinks closer than `tolerance` are active; by default those closer than the error of `z`, estimated by the residual
@@ -46,14 +49,14 @@ def vertex_certificate(problem: Any, z: Any, error: float, tolerance: float | No
     return found
 
 
-def kinks_of(problem: Any, z: Any, tolerance: float) -> tuple[int, float]:
+def kinks_of(problem: AbstractProblem, z: Any, tolerance: float) -> tuple[int, float]:
     """How many kinks of the problem's equation are within `tolerance` of `z`, and how far the nearest of all is."""
     count, margin = _kinks(problem, z, jnp.asarray(tolerance, float))
     return int(count), float(margin)
 
 
 @eqx.filter_jit
-def _kinks(problem: Any, z: Any, tolerance: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _kinks(problem: AbstractProblem, z: Any, tolerance: jax.Array) -> tuple[jax.Array, jax.Array]:
     return count_and_margin(lambda z: ravel_pytree(problem.residual(z))[0], z, tol=tolerance)
 
 
@@ -66,7 +69,7 @@ def _programs(structure: Any, static: tuple) -> Programs:
     return Programs(equation)
 
 
-def _examine(problem: Any, z: Any, near: float) -> Certificate:
+def _examine(problem: AbstractProblem, z: Any, near: float) -> Certificate:
     """The vertices by their rank-one terms where the kinks have them, by evaluation otherwise."""
     count, margin = kinks_of(problem, z, near)
     numbers, rest = eqx.partition(problem, lambda leaf: isinstance(leaf, jax.Array | np.ndarray | np.generic))

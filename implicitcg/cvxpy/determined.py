@@ -14,6 +14,7 @@ from jax.scipy.linalg import lu_factor, lu_solve
 from ..adjoints import AbstractAdjoint, Automatic
 from ..base import Status, error_if, fori_loop, only_where
 from ..core import AbstractProblem, AbstractSolver, Found, Linearisation
+from ..equations import Conic
 from ..linear.solves import as_matrix
 from .canonical import Canonical
 
@@ -73,13 +74,17 @@ class Determined(AbstractAdjoint):
         return x, solved & _unmoved(self.canonical, matrix, factors, shift)
 
 
-class UniqueWhereItMatters(AbstractSolver):
+class UniqueWhereItMatters(AbstractSolver[Conic]):
     """A solver of cone programs for which a solution is unique if what the layer returns of it is."""
 
     solver: AbstractSolver
     canonical: Canonical = eqx.field(static=True)
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def refuses(self, problem: Conic) -> str | None:
+        """What the solver inside does not solve."""
+        return self.solver.misfit(problem)
+
+    def run(self, problem: Conic, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         found = self.solver.run(problem, init)
         if ravel_pytree(found.z)[0].shape[0] > LIMIT:

@@ -15,7 +15,8 @@ from jax import Array
 
 from ..base import SolveError, translated_errors
 from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, undefined_where, without_solution
-from ..equations import conic
+from ..equations import Conic, conic
+from ..solvers.automatic import default_solver
 from ..solving import certify, solve
 from .arguments import Declared, batched
 from .canonical import Canonical, canonicalise
@@ -161,7 +162,7 @@ class CvxpyLayer(eqx.Module):
         """
         problem = self.problem(*parameters)
         plain = self._solver(solver_args)
-        judged = UniqueWhereItMatters(problem.default_solver() if plain is None else plain, self.canonical)
+        judged = UniqueWhereItMatters(default_solver(problem) if plain is None else plain, self.canonical)
         solution = solve(problem, judged, throw=False)
         verdict = certify(problem, solution, tol=tol)
         if verdict.verdict != "singular" or not bool(determined(problem, solution.root, self.canonical)):
@@ -203,7 +204,7 @@ class CvxpyLayer(eqx.Module):
         return f"CvxpyLayer(({given}) -> ({found}), {self.canonical.n} unknowns, {self.canonical.m} rows)"
 
 
-def _program(canonical: Canonical, arrays: Sequence[Array]) -> AbstractProblem:
+def _program(canonical: Canonical, arrays: Sequence[Array]) -> Conic:
     P, q, A, b = canonical.evaluate(arrays)
     return conic(P, q, A, b, canonical.cone())
 
@@ -232,7 +233,7 @@ def _solved(
 
     def one(*arrays: Array) -> Solution:
         problem = _program(canonical, arrays)
-        plain = problem.default_solver() if solver is None else solver
+        plain = default_solver(problem) if solver is None else solver
         judged = UniqueWhereItMatters(plain, canonical)
         solution: Any = solve(problem, judged, adjoint=adjoint, throw=throw)
         found = [variable(solution.value, solution.dual) for variable in canonical.variables]

@@ -71,9 +71,9 @@ def _named(solver: str | AbstractSolver | None) -> AbstractSolver | None:
         )
     if solver.upper() in _DEFAULT:
         return None
-    for name in external.__dict__:
-        if name.upper() == solver.upper() and hasattr(external.__dict__[name], "refusal"):
-            return external.__dict__[name]()
+    for kind in (external.Clarabel, external.Moreau, external.SCS):
+        if kind.__name__.upper() == solver.upper():
+            return kind()
     raise ValueError(
         f"There is no solver {solver!r}. Leave `solver` out for Clarabel, or give one of icg.solvers.external; any "
         "other can be wrapped as icg.solvers.external.HostSolver."

@@ -11,11 +11,10 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
-from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation
+from ..core import AbstractProblem, Certificate, Linearisation
 from ..core.vertices import vertex_certificate
 from ..linear import AbstractSquareMap, CircularMap, DenseMap, Everything, Splitting
 from ..penalties import AbstractActivation, ReLU
-from ..solvers import PeacemanRachford
 
 
 class AffineEquilibrium(AbstractProblem[Array]):
@@ -40,10 +39,6 @@ class AffineEquilibrium(AbstractProblem[Array]):
     def initial(self) -> Array:
         """Zeros."""
         return jnp.zeros_like(self.bias)
-
-    def default_solver(self) -> AbstractSolver:
-        """Peaceman-Rachford splitting."""
-        return PeacemanRachford()
 
     def linearise(self, z: Array, memory: Any = None) -> Linearisation[Array]:
         """`B = I - D W` with `D` the slopes of the activation, both blocks from one choice at every kink.

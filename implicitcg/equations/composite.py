@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -11,23 +11,28 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int, PyTree
 
-from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation
+from ..core import AbstractProblem, Certificate, Linearisation
 from ..linear import BucketedFactor, Coordinates, bucketed_factorise
 from ..nonsmooth import choose
-from ..penalties import L1, AbstractBlocks, AbstractPenalty, AbstractSeparable, AbstractSmooth, Branches, LeastSquares
-from ..solvers import ActiveSet, MarginInteriorPoint, ProximalGradient, SemismoothNewton, face_sizes
+from ..penalties import AbstractBlocks, AbstractPenalty, AbstractSeparable, AbstractSmooth, Branches
 from .face_certificate import certify_face
+from .sizes import face_sizes
+
+F = TypeVar("F", bound=AbstractSmooth, covariant=True)
+G = TypeVar("G", bound=AbstractPenalty, covariant=True)
 
 
-class Composite(AbstractProblem[Array]):
+class Composite(AbstractProblem[Array], Generic[F, G]):
     """`min_z f(z) + g(z)`, as the equation `F(z) = z - prox_{step g}(z - step grad f(z)) = 0`.
 
     `step_j` is about `1 / L_j` with `L_j` the curvature of `f` along coordinate `j` (the penalty may ask for smaller or
     for equal ones), so `F` and all distances to kinks are in the units of `z_j`.
+
+    What a solver asks of the two parts it says in its type: `Composite[LeastSquares, AbstractShrinkage]`.
     """
 
-    smooth: AbstractSmooth
-    penalty: AbstractPenalty
+    smooth: F
+    penalty: G
 
     def step(self) -> Float[Array, " p"]:
         """The steps of the proximal map; constants, since the root does not depend on them."""
@@ -53,14 +58,6 @@ class Composite(AbstractProblem[Array]):
     def invalid(self) -> Array:
         """Whether the data of the loss or the parameters of the penalty are outside their domain."""
         return self.smooth.invalid() | self.penalty.invalid()
-
-    def default_solver(self) -> AbstractSolver:
-        """Those of the LASSO and of support vectors where they fit; semismooth Newton; else proximal gradient."""
-        if ActiveSet.accepts(self):
-            return ActiveSet()
-        if MarginInteriorPoint.accepts(self) and self.rank() < self.smooth.dimension()[0]:
-            return MarginInteriorPoint()
-        return SemismoothNewton() if isinstance(self.penalty, AbstractBlocks) else ProximalGradient()
 
     def present(self, z: Float[Array, " p"]) -> tuple[PyTree, PyTree | None]:
         """The loss knows how its unknown reads: coefficients, perhaps with an intercept, and the dual."""
@@ -91,10 +88,8 @@ class Composite(AbstractProblem[Array]):
         return bucketed_factorise(block, penalty.spread(free), rim, self.capacities(), right, self.rank())
 
     def rank(self) -> int:
-        """A bound for how many coordinates the Hessian can be definite on."""
-        lasso = type(self.smooth) is LeastSquares and type(self.penalty) is L1
-        flat = lasso or MarginInteriorPoint.accepts(self)
-        return min(self.smooth.X.shape) if flat else self.smooth.dimension()[0]  # type: ignore[attr-defined]
+        """A bound for how many coordinates the Hessian of `f + g` can be definite on."""
+        return self.smooth.rank() if self.penalty.flat else self.smooth.dimension()[0]
 
     def face_block(
         self,

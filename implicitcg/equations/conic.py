@@ -17,11 +17,10 @@ from ..cone_programs.faces import layout
 from ..cone_programs.inverse import ConicInverse, known
 from ..cone_programs.program import factors
 from ..cone_programs.semidefinite import ORDER
-from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation, judge_positive_definite
+from ..core import AbstractProblem, Certificate, Linearisation, judge_positive_definite
 from ..core.vertices import kinks_of
 from ..linear import AbstractMatrix, problem_matrix
 from ..penalties.cones import AbstractCone
-from ..solvers.external import Clarabel
 from .quadratic_certificate import dependence, rank
 
 ENUMERATED = 200  # unknowns up to which the elements at the kinks are formed
@@ -61,10 +60,6 @@ class Conic(AbstractProblem[ConicPoint]):
         if self.P is None:
             return self.q
         return (self.P.product(x) + self.P.adjoint_product(x)) / 2 + self.q
-
-    def unknown(self, x: Array, v: Array) -> ConicPoint:
-        """The unknown with these parts."""
-        return ConicPoint(x, v)
 
     def initial(self) -> ConicPoint:
         """Zeros; the solvers make their own start."""
@@ -139,10 +134,6 @@ class Conic(AbstractProblem[ConicPoint]):
         binding = A[~loose]
         independent, least = judge_positive_definite(binding @ binding.T)
         return curved and independent, min(smallest, least)
-
-    def default_solver(self) -> AbstractSolver:
-        """Clarabel."""
-        return Clarabel()
 
 
 def _near(v: np.ndarray, tolerance: float | None) -> float:

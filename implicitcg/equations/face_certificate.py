@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -15,11 +15,14 @@ from ..base import kink_tolerance
 from ..core import Certificate, judge_positive_definite
 from ..penalties import AbstractSeparable, Branches
 
+if TYPE_CHECKING:
+    from .composite import Composite
+
 SMALLEST = 32  # faces up to this size share one program
 ENUMERATED = 10  # kinks of a nonconvex penalty up to which all vertices are compared: 1024 determinants
 
 
-def certify_face(problem: Any, z: Array, residual: float, tolerance: float | None) -> Certificate:
+def certify_face(problem: Composite, z: Array, residual: float, tolerance: float | None) -> Certificate:
     """The verdict on every element at `z`, exact for convex problems.
 
     Let `E` be the free blocks and those on their kink, the latter along the directions in which they can enter. For
@@ -106,7 +109,7 @@ def _by_vertices(
 
 
 @eqx.filter_jit
-def _examine(problem: Any, z: Array) -> tuple:
+def _examine(problem: Composite, z: Array) -> tuple:
     """The branches, the curvatures of the loss, the block of each coordinate, and the curvatures that meet at kinks."""
     penalty, u = problem.penalty, problem.forward(z)
     branches = problem.branches(z)
@@ -119,11 +122,11 @@ def _examine(problem: Any, z: Array) -> tuple:
 
 
 @eqx.filter_jit
-def _block(problem: Any, z: Array, index: Array, tied: Array) -> Array:
+def _block(problem: Composite, z: Array, index: Array, tied: Array) -> Array:
     return problem.face_block(z, problem.forward(z), index, tied)
 
 
-def _hessian(problem: Any, z: Array, index: np.ndarray, tied: np.ndarray) -> np.ndarray:
+def _hessian(problem: Composite, z: Array, index: np.ndarray, tied: np.ndarray) -> np.ndarray:
     padded = np.zeros(max(SMALLEST, 1 << max(len(index) - 1, 0).bit_length()), np.int32)  # few shapes, so few programs
     padded[: len(index)] = index
     block = _block(problem, *jax.device_put((z, padded, tied)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import equinox as eqx
 import jax
@@ -12,64 +12,54 @@ from jaxtyping import PyTree
 
 from ..base import close_over
 from ..base.checks import floating
-from ..core import AbstractProblem, AbstractSolver
-from ..solvers import Newton
+from ..core import AbstractProblem
 
 Z = TypeVar("Z")
 
 
-class Root(AbstractProblem[Z], Generic[Z]):
+class AbstractFunctionEquation(AbstractProblem[Z], Generic[Z]):
+    """An equation made of a function of the user's, of the unknown and `args`."""
+
+    function: eqx.AbstractVar[Callable[..., Z]]
+    args: eqx.AbstractVar[tuple[PyTree, ...]]
+    door: ClassVar[str]  # the function of `icg` that builds it
+
+    def initial(self) -> Z:
+        """Zeros of the shape that the function maps to itself, guessed from its first argument."""
+        return _guess(self.function, self.args, self.door)
+
+    def start(self, init: Any) -> Z:
+        """`init`, checked to be a point that the function maps to its own structure, or the default for `None`."""
+        return self.initial() if init is None else _checked(self.function, init, self.args)
+
+    def closed(self, init: Z | None) -> Self:
+        """The same problem with the arrays that the function closes over made leaves."""
+        function = close_over(self.function, self.start(init), *self.args)
+        return eqx.tree_at(lambda p: p.function, self, function, is_leaf=lambda leaf: leaf is self.function)
+
+
+class Root(AbstractFunctionEquation[Z], Generic[Z]):
     """`F(z, *args) = 0`; build it with `icg.root`."""
 
     function: Callable[..., Z]
     args: tuple[PyTree, ...]
+    door: ClassVar[str] = "root"
 
     def residual(self, z: Z) -> Z:
         """`F(z, *args)`."""
         return self.function(z, *self.args)
 
-    def initial(self) -> Z:
-        """Zeros of the shape that the function maps to itself, guessed from its first argument."""
-        return _guess(self.function, self.args, "root")
 
-    def start(self, init: Any) -> Z:
-        """`init`, checked to be a point that the function maps to its own structure, or the default for `None`."""
-        return self.initial() if init is None else _checked(self.function, init, self.args)
-
-    def closed(self, init: Z | None) -> Root[Z]:
-        """The same problem with the arrays that `F` closes over made leaves."""
-        return _closed(self, init)
-
-    def default_solver(self) -> AbstractSolver:
-        """Semismooth Newton."""
-        return Newton()
-
-
-class FixedPoint(AbstractProblem[Z], Generic[Z]):
+class FixedPoint(AbstractFunctionEquation[Z], Generic[Z]):
     """`z = f(z, *args)`, as the equation `z - f(z, *args) = 0`; build it with `icg.fixed_point`."""
 
     function: Callable[..., Z]
     args: tuple[PyTree, ...]
+    door: ClassVar[str] = "fixed_point"
 
     def residual(self, z: Z) -> Z:
         """`z - f(z, *args)`."""
         return jax.tree.map(jnp.subtract, z, self.function(z, *self.args))
-
-    def initial(self) -> Z:
-        """Zeros of the shape that the map keeps, guessed from its first argument."""
-        return _guess(self.function, self.args, "fixed_point")
-
-    def start(self, init: Any) -> Z:
-        """`init`, checked to be a point that the function maps to its own structure, or the default for `None`."""
-        return self.initial() if init is None else _checked(self.function, init, self.args)
-
-    def closed(self, init: Z | None) -> FixedPoint[Z]:
-        """The same problem with the arrays that `f` closes over made leaves."""
-        return _closed(self, init)
-
-    def default_solver(self) -> AbstractSolver:
-        """Semismooth Newton."""
-        return Newton()
 
 
 def root(F: Callable[..., Z], *args: PyTree) -> Root[Z]:
@@ -129,11 +119,6 @@ def _callable(function: Any, name: str) -> Any:
 def _as_arrays(args: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
     """Python numbers as arrays, so that they are parameters; everything else as it is."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, float) else leaf, args)
-
-
-def _closed(problem: Any, init: Any) -> Any:
-    function = close_over(problem.function, problem.start(init), *problem.args)
-    return eqx.tree_at(lambda p: p.function, problem, function, is_leaf=lambda leaf: leaf is problem.function)
 
 
 def _checked(function: Callable, init: Any, args: tuple[PyTree, ...]) -> Any:

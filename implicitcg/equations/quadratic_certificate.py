@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..core import Certificate
 
 
-def certify_quadratic_program(problem: Any, z: Any, residual: float, tolerance: float | None) -> Certificate:
-    """The verdict on every element at `z`.
+def certify_quadratic_program(
+    P: np.ndarray, A: np.ndarray, G: np.ndarray, v: np.ndarray, residual: float, tolerance: float | None
+) -> Certificate:
+    """The verdict on every element at a solution, of which `v` is slack minus multiplier.
 
     Let `S` be the strongly active constraints, `W` the weakly active ones (the kinks). For `S <= T <= S + W` the vertex
     `B_T` is invertible exactly when the rows of `A` and `G_T` are independent and `P` is positive definite on their
@@ -18,8 +18,6 @@ def certify_quadratic_program(problem: Any, z: Any, residual: float, tolerance: 
     second for `T = S` (strong second-order sufficiency). For positive semidefinite `P` all determinants are then of one
     sign, so that the two tests decide about all elements, also between the vertices.
     """
-    P, A, G = (np.asarray(matrix) for matrix in (problem.P, problem.A, problem.G))
-    v = np.asarray(z.v)
     eps = float(np.finfo(v.dtype).eps)
     near = eps**0.75 * max(1.0, float(np.max(np.abs(v), initial=0.0))) if tolerance is None else tolerance
     found = _judge(P, A, G, v, near)

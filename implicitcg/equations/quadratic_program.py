@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import ArrayLike, Bool, Float
 
 from ..base import kink_tolerance
 from ..base.checks import floating, matching_dtype, require_finite
-from ..core import AbstractProblem, AbstractSolver, Certificate, Linearisation
+from ..core import AbstractProblem, Certificate, Linearisation
 from ..linear import Everything, KKTFactor, kkt_factor
 from ..nonsmooth import choose, positive_part
-from ..solvers import Pivoting
 from .quadratic_certificate import certify_quadratic_program
 from .quadratic_inverse import QuadraticInverse
 
@@ -50,10 +50,6 @@ class QP(AbstractProblem[KKT]):
         slack = positive_part(z.v, tie=1.0)
         stationarity = self.P @ z.x + self.q + self.A.T @ z.y + self.G.T @ (slack - z.v)
         return KKT(stationarity, self.A @ z.x - self.b, self.G @ z.x + slack - self.h)
-
-    def unknown(self, x: Array, y: Array, v: Array) -> KKT:
-        """The unknown with these parts."""
-        return KKT(x, y, v)
 
     def initial(self) -> KKT:
         """Zeros; the interior point method makes its own start."""
@@ -114,11 +110,8 @@ class QP(AbstractProblem[KKT]):
 
     def certificate(self, z: KKT, residual: float, tolerance: float | None) -> Certificate:
         """Exact for any number of kinks: independent active constraints and second-order sufficiency."""
-        return certify_quadratic_program(self, z, residual, tolerance)
-
-    def default_solver(self) -> AbstractSolver:
-        """Block pivoting, and an interior point method for what it leaves."""
-        return Pivoting()
+        P, A, G, v = (np.asarray(part) for part in (self.P, self.A, self.G, z.v))
+        return certify_quadratic_program(P, A, G, v, residual, tolerance)
 
 
 def qp(

@@ -16,7 +16,8 @@ from ..base import Status, checks, concrete_value, concretely, nondifferentiable
 from ..equations.composite import Composite
 from ..linear import AbstractDesign, design
 from ..penalties import L1, ElasticNet, LeastSquares
-from ..solvers import QuadraticLoss, gap_tolerance, needed_strength, walk_path
+from ..solvers.lasso.quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength
+from ..solvers.lasso.walk import walk_path
 from ..solving import solve
 
 

@@ -24,6 +24,7 @@ class BoxedL1(AbstractSeparable):
     lower: Float[Array, "*p"]
     upper: Float[Array, "*p"]
     anchor_moves: ClassVar[bool] = True
+    flat: ClassVar[bool] = True
 
     def value(self, z: Float[Array, " p"]) -> Float[Array, ""]:
         """`sum_j alpha_j |z_j|`, infinite outside the bounds beyond rounding."""

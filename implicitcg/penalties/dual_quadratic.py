@@ -53,6 +53,10 @@ class DualQuadratic(AbstractSmooth):
         """`(n, dtype of X)`."""
         return self.X.shape[0], self.X.dtype
 
+    def rank(self) -> int:
+        """`min(n, p)`."""
+        return min(self.X.shape)
+
     def present(self, z: Float[Array, " n"]) -> tuple[PyTree, PyTree | None]:
         """The weights and the multipliers."""
         return self.primal(z), z

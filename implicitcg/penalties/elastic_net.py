@@ -41,3 +41,7 @@ class ElasticNet(AbstractShrinkage):
     def slope(self, z: Float[Array, " p"], u: Float[Array, " p"]) -> Float[Array, " p"]:
         """`alpha sign(u) + ridge z`."""
         return self.alpha * lax.stop_gradient(jnp.sign(u)) + self.ridge * z
+
+    def l1_and_ridge(self) -> tuple[Float[Array, "*p"], Float[Array, "*p"] | None]:
+        """`(alpha, ridge)`."""
+        return self.alpha, self.ridge

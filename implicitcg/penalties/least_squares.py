@@ -94,6 +94,10 @@ class LeastSquares(AbstractSmooth):
         """`(p, dtype of X)`."""
         return self.X.shape[1], self.X.dtype
 
+    def rank(self) -> int:
+        """`min(n, p)`."""
+        return min(self.X.shape)
+
     def present(self, z: Float[Array, " p"]) -> tuple[PyTree, PyTree | None]:
         """The coefficients (with the intercept, where one is fitted) and the dual `S r`."""
         dual = self.weighted(self.residuals(z))

@@ -40,9 +40,13 @@ class Branches(NamedTuple):
 
 
 class AbstractPenalty(eqx.Module):
-    """A penalty or set: its value and its proximal map. `convex` says whether it is convex."""
+    """A penalty or set: its value and its proximal map.
+
+    `convex` says whether it is convex, and `flat` that it is known to add nothing to a Hessian where it is free.
+    """
 
     convex: ClassVar[bool] = True
+    flat: ClassVar[bool] = False
 
     @abc.abstractmethod
     def value(self, z: Float[Array, " p"]) -> Float[Array, ""]:
@@ -184,6 +188,10 @@ class AbstractShrinkage(AbstractSeparable):
         """Zero."""
         return jnp.zeros_like(u)
 
+    def l1_and_ridge(self) -> tuple[Float[Array, "*p"], Float[Array, "*p"] | None] | None:
+        """`(alpha, ridge)` of a penalty `sum_j alpha_j |z_j| + ridge_j z_j^2 / 2`; `None` for one that is none."""
+        return None
+
 
 class L1(AbstractShrinkage):
     """`g(z) = sum_j alpha_j |z_j|`, with `prox(u) = sign(u) max(|u| - step alpha, 0)`.
@@ -192,6 +200,7 @@ class L1(AbstractShrinkage):
     """
 
     alpha: Float[Array, "*p"]
+    flat: ClassVar[bool] = True
 
     def value(self, z: Float[Array, " p"]) -> Float[Array, ""]:
         """`sum_j alpha_j |z_j|`."""
@@ -215,3 +224,7 @@ class L1(AbstractShrinkage):
         """`alpha sign(u)`."""
         del z
         return self.alpha * lax.stop_gradient(jnp.sign(u))
+
+    def l1_and_ridge(self) -> tuple[Float[Array, "*p"], Float[Array, "*p"] | None]:
+        """`(alpha, None)`: there is no ridge."""
+        return self.alpha, None

@@ -40,6 +40,10 @@ class AbstractSmooth(eqx.Module):
     def dimension(self) -> tuple[int, jnp.dtype]:
         """`p` and the dtype of the unknown."""
 
+    def rank(self) -> int:
+        """A bound for how many coordinates the Hessian can be definite on; all of them where no other is known."""
+        return self.dimension()[0]
+
     def fenchel(self, z: Float[Array, " p"], tau: Float[Array, ""]) -> Float[Array, ""]:
         """`f(z) + f*(tau grad f(z))`, what the loss adds to a duality gap; NaN if it is not known for `tau < 1`."""
         return jnp.where(tau == 1, z @ self.gradient(z), jnp.nan)

@@ -14,12 +14,5 @@ from .iterations.newton_krylov import NewtonKrylov as NewtonKrylov
 from .iterations.peaceman_rachford import PeacemanRachford as PeacemanRachford
 from .iterations.polished import Polished as Polished
 from .lasso.active_set import ActiveSet as ActiveSet
-from .lasso.quadratic_loss import QuadraticLoss as QuadraticLoss
-from .lasso.quadratic_loss import gap_tolerance as gap_tolerance
-from .lasso.quadratic_loss import needed_strength as needed_strength
-from .lasso.walk import walk_path as walk_path
-from .lasso.working_set import WorkingSetNewton as WorkingSetNewton
-from .lasso.working_set import face_sizes as face_sizes
-from .lasso.working_set import working_set_sizes as working_set_sizes
 from .quadratic.interior_point import InteriorPoint as InteriorPoint
 from .quadratic.pivoting import Pivoting as Pivoting

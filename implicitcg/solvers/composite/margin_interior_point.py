@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -13,10 +13,13 @@ from jaxtyping import Bool, Float, Int
 
 from ...base import Status, while_loop
 from ...core import AbstractSolver, Found
+from ...equations import Composite
 from ...linear import BucketedFactor
 from ...penalties import BoxedL1, DualQuadratic
 from ..lasso.quadratic_loss import gap_tolerance
 from .semismooth_newton import relative_gap
+
+Margin: TypeAlias = Composite[DualQuadratic, BoxedL1]
 
 INSIDE = 0.995  # how much of the way to the boundary a step may go
 NEAR = 0.01  # of the tolerance: where it is left to Newton's method
@@ -34,7 +37,7 @@ class _Sides(NamedTuple):
     offset: Float[Array, "2 n"]
 
     @classmethod
-    def of(cls, problem: Any) -> _Sides:
+    def of(cls, problem: Margin) -> _Sides:
         """A side without room is replaced by one that touches nothing, with a solution away from kinks."""
         smooth, penalty = problem.smooth, problem.penalty
         n = smooth.linear.shape[0]
@@ -92,7 +95,7 @@ class _Face(NamedTuple):
     over: Bool[Array, ""]
 
 
-class MarginInteriorPoint(AbstractSolver):
+class MarginInteriorPoint(AbstractSolver[Margin]):
     """Mehrotra's predictor-corrector method for support vector machines, ended by Newton on the face found.
 
     The dual `min_z 1/2 ||A^T z||^2 - c^T z + sum_i alpha_i |z_i|` over `lower <= z <= upper` has one multiplier per
@@ -116,20 +119,17 @@ class MarginInteriorPoint(AbstractSolver):
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=80)
 
-    @staticmethod
-    def accepts(problem: Any) -> bool:
-        """Whether `problem` is the dual of a margin problem: `icg.svm` or `icg.svr`."""
-        return type(problem.smooth) is DualQuadratic and type(problem.penalty) is BoxedL1
+    def refuses(self, problem: Composite) -> str | None:
+        """Anything but the dual of a margin problem."""
+        if isinstance(problem.smooth, DualQuadratic) and isinstance(problem.penalty, BoxedL1):
+            return None
+        return (
+            "it solves the duals of margin problems, icg.svm and icg.svr; this problem is "
+            f"{type(problem.smooth).__name__} plus {type(problem.penalty).__name__}"
+        )
 
-    def run(self, problem: Any, init: Float[Array, " n"]) -> Found:
+    def run(self, problem: Margin, init: Float[Array, " n"]) -> Found:
         """See `AbstractSolver.run`."""
-        self.require(problem, "smooth", "penalty")
-        if not self.accepts(problem):
-            raise TypeError(
-                f"{type(self).__name__} solves the duals of margin problems, icg.svm and icg.svr; this problem is "
-                f"{type(problem.smooth).__name__} plus {type(problem.penalty).__name__}. Use "
-                "icg.solvers.SemismoothNewton() or icg.solvers.ProximalGradient()."
-            )
         near = self._approach(problem)
         end = _exact(problem, near.z, near.change)
         z = jnp.clip(end.best, problem.penalty.lower, problem.penalty.upper)  # rounding, where it converged
@@ -147,7 +147,7 @@ class MarginInteriorPoint(AbstractSolver):
         lift = jnp.mean(jnp.abs(margins))
         return _Point(half, half, jnp.maximum(-margins, 0) + lift, jnp.maximum(margins, 0) + lift, w)
 
-    def _approach(self, problem: Any) -> _State:
+    def _approach(self, problem: Margin) -> _State:
         """Steps as long as they come nearer; the multipliers are those of the best."""
         sides = _Sides.of(problem)
         tolerance = NEAR * gap_tolerance(self.tolerance, sides.cost.dtype)
@@ -177,7 +177,7 @@ class MarginInteriorPoint(AbstractSolver):
         return while_loop(unfinished, step, _State(point, first, *measured(point), count, count))
 
 
-def _exact(problem: Any, start: Float[Array, " n"], change: Float[Array, ""]) -> _Face:
+def _exact(problem: Margin, start: Float[Array, " n"], change: Float[Array, ""]) -> _Face:
     """Newton steps on the face at hand, which a step may change; the best point, and the factor of its face."""
     penalty, step = problem.penalty, problem.step()
     eps = float(jnp.finfo(start.dtype).eps)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
@@ -11,10 +9,11 @@ from jaxtyping import Float
 
 from ...base import Status, while_loop
 from ...core import AbstractSolver, Found
+from ...equations import Composite
 from ...linear.solves import largest_eigenvalue
 
 
-class ProximalGradient(AbstractSolver):
+class ProximalGradient(AbstractSolver[Composite]):
     """FISTA with adaptive restart for `f + g`; the step is `1 / L` by power iteration on the Hessian.
 
     Momentum is harmless here: derivatives come from the equation and never from these iterates. It stops when
@@ -24,9 +23,8 @@ class ProximalGradient(AbstractSolver):
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=100_000)
 
-    def run(self, problem: Any, init: Float[Array, " p"]) -> Found:
+    def run(self, problem: Composite, init: Float[Array, " p"]) -> Found:
         """See `AbstractSolver.run`."""
-        self.require(problem, "smooth", "penalty")
         tolerance = 1e3 * float(jnp.finfo(init.dtype).eps) if self.tolerance is None else self.tolerance
         smooth, penalty = problem.smooth, problem.penalty
         # at 0, where the losses of this library that are not quadratic bend most; short enough for the penalty

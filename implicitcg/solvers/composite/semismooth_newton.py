@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -12,12 +12,15 @@ from jaxtyping import Bool, Float, Int
 
 from ...base import Status, fori_loop, while_loop
 from ...core import AbstractSolver, Found
+from ...equations import Composite
+from ...equations.sizes import working_set_sizes
 from ...linear import BucketedFactor
-from ...penalties import AbstractBlocks
+from ...penalties import AbstractBlocks, AbstractSmooth
 from ..lasso.quadratic_loss import gap_tolerance
-from ..lasso.working_set import working_set_sizes
 from .face_newton import Quadratic, solve_quadratic
 from .proximal_gradient import ProximalGradient
+
+Blocks: TypeAlias = Composite[AbstractSmooth, AbstractBlocks]
 
 ENTERING = 16  # violating coordinates let into the first working set; twice as many each time
 
@@ -32,7 +35,7 @@ class _State(NamedTuple):
     crowded: Bool[Array, ""]
 
 
-class SemismoothNewton(AbstractSolver):
+class SemismoothNewton(AbstractSolver[Blocks]):
     """Working sets, a quadratic model on each, and Newton on the free face of the model (`face_newton`).
 
     A working set holds what is free and the blocks that violate optimality most, twice as many each time. On it the
@@ -55,14 +58,14 @@ class SemismoothNewton(AbstractSolver):
     max_rounds: int = eqx.field(static=True, default=50)
     capacity: int | None = eqx.field(static=True, default=None)
 
-    def run(self, problem: Any, init: Float[Array, " p"]) -> Found:
+    def refuses(self, problem: Composite) -> str | None:
+        """A penalty that is no sum over blocks."""
+        if isinstance(problem.penalty, AbstractBlocks):
+            return None
+        return f"it needs a penalty that is a sum over blocks, and {type(problem.penalty).__name__} is not"
+
+    def run(self, problem: Blocks, init: Float[Array, " p"]) -> Found:
         """See `AbstractSolver.run`."""
-        self.require(problem, "smooth", "penalty")
-        if not isinstance(problem.penalty, AbstractBlocks):
-            raise TypeError(
-                f"SemismoothNewton needs a penalty that is a sum over blocks, and {type(problem.penalty).__name__} is "
-                "not. Use icg.solvers.ProximalGradient()."
-            )
         p, dtype = problem.smooth.dimension()
         tolerance = gap_tolerance(self.tolerance, dtype)
         # a point that is feasible for the penalty, as the line search needs
@@ -92,7 +95,7 @@ class SemismoothNewton(AbstractSolver):
         status = Status.where(jnp.isfinite(change), status, Status.diverged)
         return Found(z, status, state.rounds, memory, relative_gap(problem, z))
 
-    def _stage(self, problem: Any, tolerance: float, size: int, last: bool, state: _State) -> _State:
+    def _stage(self, problem: Blocks, tolerance: float, size: int, last: bool, state: _State) -> _State:
         """Working sets of one static size, until it converges or what is free outgrows half of it."""
         eps = float(jnp.finfo(state.z.dtype).eps)
         smooth, penalty = problem.smooth, problem.penalty
@@ -134,11 +137,11 @@ class SemismoothNewton(AbstractSolver):
         )
 
 
-def _argument(problem: Any, z: Array, gradient: Array) -> Array:
+def _argument(problem: Blocks, z: Array, gradient: Array) -> Array:
     return z - problem.step() * gradient
 
 
-def _change(problem: Any, z: Array, gradient: Array) -> Float[Array, ""]:
+def _change(problem: Blocks, z: Array, gradient: Array) -> Float[Array, ""]:
     """`||z - prox(z - step grad f(z))||_inf`."""
     return jnp.max(jnp.abs(z - problem.penalty.prox(_argument(problem, z, gradient), problem.step())), initial=0.0)
 
@@ -147,14 +150,14 @@ def _small(change: Array, z: Array, tolerance: float) -> Bool[Array, ""]:
     return change <= tolerance * (1 + jnp.max(jnp.abs(z), initial=0.0))
 
 
-def _free(problem: Any, z: Array, gradient: Array | None = None) -> Bool[Array, " p"]:
+def _free(problem: Blocks, z: Array, gradient: Array | None = None) -> Bool[Array, " p"]:
     """The coordinates of free blocks."""
     there = problem.smooth.gradient(z) if gradient is None else gradient
     branches = problem.penalty.branches(_argument(problem, z, there), problem.step())
     return problem.penalty.spread(branches.free > 0)
 
 
-def _ranked(problem: Any, z: Array, gradient: Array, size: int) -> tuple[Int[Array, " c"], Int[Array, ""]]:
+def _ranked(problem: Blocks, z: Array, gradient: Array, size: int) -> tuple[Int[Array, " c"], Int[Array, ""]]:
     """The coordinates that matter most, and how many are free already: those, violators, then the nearest to a kink."""
     penalty, step = problem.penalty, problem.step()
     u = _argument(problem, z, gradient)
@@ -175,7 +178,7 @@ def _ranked(problem: Any, z: Array, gradient: Array, size: int) -> tuple[Int[Arr
     return jnp.argsort(penalty.spread(rank))[:size].astype(jnp.int32), jnp.sum(penalty.spread(inside))
 
 
-def _line_search(problem: Any, z: Array, direction: Array, gradient: Array) -> Array:
+def _line_search(problem: Blocks, z: Array, direction: Array, gradient: Array) -> Array:
     """The first of `z + 2^-k direction` that lowers the objective by a fraction of what the model promised."""
     here = problem.objective(z)
     slack = 8 * jnp.finfo(z.dtype).eps * jnp.abs(here)
@@ -195,12 +198,12 @@ def _line_search(problem: Any, z: Array, direction: Array, gradient: Array) -> A
     return jnp.where(count <= 30, moved, z)
 
 
-def _better(problem: Any, z: Array, other: Array) -> Array:
+def _better(problem: Blocks, z: Array, other: Array) -> Array:
     """The one of lower objective."""
     return jnp.where(problem.objective(other) <= problem.objective(z), other, z)
 
 
-def _finish(problem: Any, z: Array) -> tuple[Array, BucketedFactor, Float[Array, ""]]:
+def _finish(problem: Blocks, z: Array) -> tuple[Array, BucketedFactor, Float[Array, ""]]:
     """Newton steps with the exact gradient on the face found, kept while they help; the factor, and the step left."""
     penalty, step = problem.penalty, problem.step()
     steps = 1 if problem.smooth.quadratic else 2
@@ -223,7 +226,7 @@ def _finish(problem: Any, z: Array) -> tuple[Array, BucketedFactor, Float[Array,
     return fori_loop(0, steps + 1, newton, (z, empty, jnp.zeros((), z.dtype)))
 
 
-def relative_gap(problem: Any, z: Float[Array, " p"]) -> Float[Array, ""] | None:
+def relative_gap(problem: Composite, z: Float[Array, " p"]) -> Float[Array, ""] | None:
     """The duality gap at `z`, relative to the objective at zero; NaN where the conjugates are not known.
 
     With `v = grad f(z)` and the largest `tau <= 1` for which `g*(-tau v)` is finite, the gap is

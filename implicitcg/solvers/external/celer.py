@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import numpy as np
 
+from ...equations import Composite
 from ...penalties import ElasticNet, GroupL2, Logistic
 from .library import AbstractLibrary, PlainProblem
 
@@ -32,8 +33,8 @@ class Celer(AbstractLibrary):
     package: ClassVar[str] = "celer"
     module: ClassVar[str] = "celer"
 
-    def refusal(self, problem: Any) -> str | None:
-        """See `AbstractLibrary.refusal`."""
+    def lacks(self, problem: Composite) -> str | None:
+        """See `AbstractLibrary.lacks`."""
         if not isinstance(problem.smooth, Logistic):
             return None
         if isinstance(problem.penalty, ElasticNet | GroupL2):

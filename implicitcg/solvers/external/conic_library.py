@@ -19,6 +19,8 @@ from ...cone_programs.independent_rows import on_independent_rows
 from ...cone_programs.polish import Polished, polish
 from ...cone_programs.program import ConePoint, ConeProgram, cone_program, data_of, factors
 from ...core import AbstractSolver, Found
+from ...equations import Conic
+from ...equations.conic import ConicPoint
 from ...penalties.cones import AbstractCone
 
 VERDICTS = (Status.converged, Status.not_converged, Status.infeasible, Status.unbounded, Status.not_unique)
@@ -33,7 +35,7 @@ INTERIOR_POINT_VERDICTS = {  # in the words that Clarabel and Moreau share
 }
 
 
-class AbstractConicLibrary(AbstractSolver):
+class AbstractConicLibrary(AbstractSolver[Conic]):
     """A solver of cone programs in another library, by callback, and then Newton's method on the reduced equation.
 
     It is not trusted: its point counts as a solution when the residual of the problem says so.
@@ -54,17 +56,16 @@ class AbstractConicLibrary(AbstractSolver):
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
         """The solution of a cone program whose data are finite, on the host."""
 
-    def run(self, problem: Any, init: Any) -> Found:
-        """See `AbstractSolver.run`; `problem` is an `icg.conic`.
+    def refuses(self, problem: Conic) -> str | None:
+        """A cone that this library does not know."""
+        return next((reason for cone in factors(problem.cone) if (reason := self.refusal(cone))), None)
+
+    def run(self, problem: Conic, init: Any) -> Found:
+        """See `AbstractSolver.run`.
 
         Raises:
-            ImportError: the library is not installed. TypeError: a cone or a problem that it does not know.
+            ImportError: the library is not installed.
         """
-        self.require(problem, "P", "q", "A", "b", "cone")
-        for cone in factors(problem.cone):
-            reason = self.refusal(cone)
-            if reason is not None:
-                raise TypeError(f"{type(self).__name__} cannot solve this problem: {reason}.")
         self.load()
         arrays, where = data_of(problem)
         solver, kind = self, type(self)  # a bound method of a module is a new module at every access
@@ -82,7 +83,7 @@ class AbstractConicLibrary(AbstractSolver):
         status = Status.converged
         for code, other in enumerate(VERDICTS):
             status = Status.where(verdict == code, other, status)
-        return Found(problem.unknown(x, v), status, iterations)
+        return Found(ConicPoint(x, v), status, iterations)
 
     def _polished(self, program: ConeProgram) -> tuple[np.ndarray, np.ndarray, int, int]:
         """`(x, v)` to rounding where Newton's method takes the library's point there; verdict and iterations."""

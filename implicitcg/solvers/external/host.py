@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
 
 from ...base import Status
-from ...core import AbstractSolver, Found
+from ...core import AbstractProblem, AbstractSolver, Found
 
 
-class HostSolver(AbstractSolver):
+class HostSolver(AbstractSolver[AbstractProblem]):
     """Any Python function `problem -> z` on NumPy arrays, inside `jit`, `vmap` and derivatives.
 
     The derivative comes from the equation, so the function need not be differentiable, nor written in JAX. It is not
@@ -39,7 +40,7 @@ class HostSolver(AbstractSolver):
     function: Callable[[Any], Any] = eqx.field(static=True)
     tolerance: float | None = eqx.field(static=True, default=None)
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         z = on_host(self.function, problem, init)
         flat, _ = ravel_pytree(z)
@@ -51,9 +52,9 @@ class HostSolver(AbstractSolver):
         return Found(z, Status.where(jnp.isfinite(size), status, Status.diverged), jnp.ones((), jnp.int32))
 
 
-def on_host(function: Callable[[Any], Any], problem: Any, init: Any) -> Any:
-    """`function(problem)` by callback, on NumPy leaves, of the structure, shapes and dtypes of `init`."""
-    arrays, rest = eqx.partition(problem, eqx.is_array)
+def on_host(function: Callable[[Any], Any], argument: PyTree, init: Any) -> Any:
+    """`function(argument)` by callback, on NumPy leaves, of the structure, shapes and dtypes of `init`."""
+    arrays, rest = eqx.partition(argument, eqx.is_array)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), init)
 
     def call(arrays: Any) -> Any:

@@ -10,6 +10,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from ...core import AbstractProblem
+from ...equations import QP, Composite
+from ...equations.fixed_point import AbstractFunctionEquation
+from ...equations.quadratic_program import KKT
 from ...penalties import AbstractSet
 
 QUADRATIC_PROGRAMS = ("OSQP", "BoxOSQP", "EqualityConstrainedQP", "CvxpyQP")
@@ -27,7 +31,7 @@ class Pieces(NamedTuple):
     read: Callable[[Any], Any]
 
 
-def pieces(kind: type, problem: Any, init: Any, given: tuple[str, ...]) -> Pieces:
+def pieces(kind: type, problem: AbstractProblem, init: Any, given: tuple[str, ...]) -> Pieces:
     """The pieces that a class of jaxopt needs for `problem`; `given` are the functions that the user gave.
 
     Raises:
@@ -49,13 +53,13 @@ def pieces(kind: type, problem: Any, init: Any, given: tuple[str, ...]) -> Piece
         return _difference(z, at(arrays).residual(z))
 
     def loss(z: Any, arrays: Any, *again: Any) -> Any:
-        return at(arrays).smooth.value(z)
+        return at(arrays).smooth.value(z)  # asked of composite problems only
 
     def prox(z: Any, arrays: Any, scaling: Any = 1.0) -> Any:
         return at(arrays).penalty.prox(z, jnp.asarray(scaling, z.dtype))
 
     if "fun" in given:
-        return Pieces({}, tuple(getattr(problem, "args", ())), init, lambda params: params)
+        return Pieces({}, arguments_of(problem), init, lambda params: params)
     if "fixed_point_fun" in fields:
         return Pieces({"fixed_point_fun": step}, (arrays,), init, lambda params: params)
     if "optimality_fun" in fields:
@@ -65,10 +69,9 @@ def pieces(kind: type, problem: Any, init: Any, given: tuple[str, ...]) -> Piece
         return Pieces(flat, (arrays,), init, lambda params: params)
     if kind.__name__ == "Broyden":
         return Pieces({"fun": equation}, (arrays,), init, lambda params: params)
-    composite = hasattr(problem, "smooth") and hasattr(problem, "penalty")
-    if composite and "prox" in fields:
+    if isinstance(problem, Composite) and "prox" in fields:
         return Pieces({"fun": loss, "prox": prox}, (arrays, arrays), init, lambda params: params)
-    if composite and "projection" in fields and isinstance(problem.penalty, AbstractSet):
+    if isinstance(problem, Composite) and isinstance(problem.penalty, AbstractSet) and "projection" in fields:
         return Pieces({"fun": loss, "projection": prox}, (arrays, arrays), init, lambda params: params)
     if {"prox", "projection"} & fields:
         what = "a penalty" if "prox" in fields else "a set as its penalty (for others, ProximalGradient)"
@@ -83,16 +86,21 @@ def pieces(kind: type, problem: Any, init: Any, given: tuple[str, ...]) -> Piece
     )
 
 
+def arguments_of(problem: AbstractProblem) -> tuple[Any, ...]:
+    """The arguments of a function that the user gave; none for other equations."""
+    return problem.args if isinstance(problem, AbstractFunctionEquation) else ()
+
+
 def _difference(z: Any, F: Any) -> Any:
     flat, unravel = ravel_pytree(z)
     return unravel(flat - ravel_pytree(F)[0])
 
 
-def _quadratic_program(kind: type, problem: Any) -> Pieces:
+def _quadratic_program(kind: type, problem: AbstractProblem) -> Pieces:
     """`P, q, A, b, G, h`, and our unknown: the point, the multipliers of equalities, slack minus multiplier."""
-    if not all(hasattr(problem, name) for name in ("P", "q", "A", "b", "G", "h")):
+    if not isinstance(problem, QP):
         raise TypeError(f"jaxopt's {kind.__name__} solves quadratic programs, icg.qp, and this is no such problem.")
-    P, q, A, b, G, h = (getattr(problem, name) for name in ("P", "q", "A", "b", "G", "h"))
+    P, q, A, b, G, h = problem.P, problem.q, problem.A, problem.b, problem.G, problem.h
     equalities, inequalities = len(b), len(h)
     if kind.__name__ == "EqualityConstrainedQP" and inequalities:
         raise TypeError("jaxopt's EqualityConstrainedQP takes no inequalities: use jaxopt's OSQP.")
@@ -100,11 +108,11 @@ def _quadratic_program(kind: type, problem: Any) -> Pieces:
     def read(params: Any) -> Any:
         y = params.dual_eq if equalities else jnp.zeros_like(b)
         z = params.dual_ineq if inequalities else jnp.zeros_like(h)
-        return problem.unknown(params.primal, y, h - G @ params.primal - z)
+        return KKT(params.primal, y, h - G @ params.primal - z)
 
     def read_box(params: Any) -> Any:
         x, y = params.primal[0], params.dual_eq
-        return problem.unknown(x, y[:equalities], h - G @ x - jnp.maximum(y[equalities:], 0))
+        return KKT(x, y[:equalities], h - G @ x - jnp.maximum(y[equalities:], 0))
 
     if kind.__name__ == "BoxOSQP":
         below = jnp.concatenate([b, jnp.full_like(h, -jnp.inf)])

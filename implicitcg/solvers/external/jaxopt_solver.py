@@ -16,15 +16,15 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ...base import Status
-from ...core import AbstractSolver, Found
+from ...core import AbstractProblem, AbstractSolver, Found
 from .host import on_host
-from .jaxopt_pieces import Pieces, pieces
+from .jaxopt_pieces import Pieces, arguments_of, pieces
 
 ON_HOST = ("CvxpyQP", "Scipy")  # beginnings of the names of what jaxopt runs outside JAX
 BOUNDED = ("LBFGSB", "ScipyBoundedMinimize", "ScipyBoundedLeastSquares")  # their `run` takes bounds first
 
 
-class Jaxopt(AbstractSolver):
+class Jaxopt(AbstractSolver[AbstractProblem]):
     """A solver of jaxopt; build it with `icg.solvers.external.jaxopt`, which says what the fields are."""
 
     solver: Any = eqx.field(static=True)
@@ -32,7 +32,7 @@ class Jaxopt(AbstractSolver):
     tolerance: float | None = eqx.field(static=True, default=None)
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`.
 
         Raises:
@@ -62,12 +62,10 @@ class Jaxopt(AbstractSolver):
             status = Status.where(jnp.isfinite(size), status, Status.diverged)
         return Found(z, _of_a_program(state, status), jnp.asarray(getattr(state, "iter_num", 0), jnp.int32))
 
-    def _made_for(self, problem: Any, init: Any, eps: float) -> tuple[Any, Pieces]:
+    def _made_for(self, problem: AbstractProblem, init: Any, eps: float) -> tuple[Any, Pieces]:
         """An instance of jaxopt's for this problem, with what its `run` takes."""
         if not isinstance(self.solver, type):
-            arguments = tuple(getattr(problem, "args", ()))
-            if self.arguments is not None:
-                arguments = self.arguments(problem)
+            arguments = arguments_of(problem) if self.arguments is None else self.arguments(problem)
             return self.solver, Pieces({}, arguments, init, lambda params: params)
         if self.solver.__name__ in BOUNDED and self.arguments is None:
             raise TypeError(

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from ...base import Status
 from ...core import AbstractSolver, Found
+from ...equations import Composite
 from ...linear import AbstractDesign, StandardisedDesign
 from ...linear.design import to_host
 from ...penalties import L1, ElasticNet, GroupL2, LeastSquares, Logistic
@@ -49,7 +50,7 @@ class PlainProblem:
         )
 
 
-class AbstractLibrary(AbstractSolver):
+class AbstractLibrary(AbstractSolver[Composite]):
     """A solver of another library, by callback: usable inside `jit`, `vmap` and derivatives like our own.
 
     It is not trusted. A point counts as converged when one proximal step from it cannot gain more than `tolerance^2`
@@ -62,31 +63,28 @@ class AbstractLibrary(AbstractSolver):
     module: ClassVar[str]
 
     @abc.abstractmethod
-    def refusal(self, problem: Any) -> str | None:
-        """Why this library cannot solve a problem of this kind, as far as its types and shapes tell."""
+    def lacks(self, problem: Composite) -> str | None:
+        """Why this library cannot solve a problem made of pieces that some library here knows, or `None`."""
 
     @abc.abstractmethod
     def fit(self, plain: PlainProblem, gap: float) -> tuple[np.ndarray, float]:
         """Coefficients and intercept, to a relative duality gap."""
 
-    def run(self, problem: Any, init: Float[Array, " p"]) -> Found:
+    def refuses(self, problem: Composite) -> str | None:
+        """What no library here knows, and what this one `lacks`."""
+        return _foreign(problem) or self.lacks(problem)
+
+    def run(self, problem: Composite, init: Float[Array, " p"]) -> Found:
         """See `AbstractSolver.run`.
 
         Raises:
-            ImportError: the library is not installed. TypeError: it does not solve problems of this kind.
+            ImportError: the library is not installed.
         """
-        self.require(problem, "smooth", "penalty")
-        reason = _foreign(problem) or self.refusal(problem)
-        if reason is not None:
-            raise TypeError(
-                f"{type(self).__name__} cannot solve this problem: {reason}. Leave `solver` out to use "
-                f"{type(problem.default_solver()).__name__}."
-            )
         self.load()
         eps = float(jnp.finfo(init.dtype).eps)
         tolerance = max(1e-7, eps**0.5) if self.tolerance is None else self.tolerance
 
-        def fit(problem: Any) -> np.ndarray:
+        def fit(problem: Composite) -> np.ndarray:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of convergence: that is judged below
                 coef, intercept = self.fit(_plain(problem), tolerance**2)
@@ -111,19 +109,19 @@ class AbstractLibrary(AbstractSolver):
             ) from error
 
 
-def _foreign(problem: Any) -> str | None:
+def _foreign(problem: Composite) -> str | None:
     smooth, penalty = problem.smooth, problem.penalty
-    if type(smooth) not in (LeastSquares, Logistic) or type(penalty) not in (L1, ElasticNet, GroupL2):
+    if not isinstance(smooth, LeastSquares | Logistic) or not isinstance(penalty, L1 | ElasticNet | GroupL2):
         return f"{type(smooth).__name__} with {type(penalty).__name__} is none of the models it knows"
     if isinstance(smooth.X, StandardisedDesign) and isinstance(smooth.X.X, AbstractDesign):
         return "it would need the standardised sparse matrix filled; give X itself, with one penalty a feature"
     sparse = isinstance(smooth.X, AbstractDesign) and not isinstance(smooth.X, StandardisedDesign)
-    if smooth.sample_weight is not None and type(smooth) is LeastSquares and smooth.fit_intercept and sparse:
+    if smooth.sample_weight is not None and isinstance(smooth, LeastSquares) and smooth.fit_intercept and sparse:
         return "sample weights with an intercept would need the sparse matrix filled"
     return None
 
 
-def _plain(problem: Any) -> PlainProblem:
+def _plain(problem: Composite) -> PlainProblem:
     """Sample weights and, for a dense matrix, the intercept of least squares are taken into the data."""
     smooth, penalty = problem.smooth, problem.penalty
     X, y, p = to_host(smooth.X).astype(np.float64), np.asarray(smooth.y, np.float64), smooth.X.shape[1]

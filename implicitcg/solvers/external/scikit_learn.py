@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import numpy as np
 
+from ...equations import Composite
 from ...penalties import L1, GroupL2, Logistic
 from .celer import common, require_positive
 from .library import AbstractLibrary, PlainProblem
@@ -33,8 +34,8 @@ class ScikitLearn(AbstractLibrary):
     package: ClassVar[str] = "scikit-learn"
     module: ClassVar[str] = "sklearn"
 
-    def refusal(self, problem: Any) -> str | None:
-        """See `AbstractLibrary.refusal`."""
+    def lacks(self, problem: Composite) -> str | None:
+        """See `AbstractLibrary.lacks`."""
         if isinstance(problem.penalty, GroupL2):
             return "scikit-learn has no group LASSO"
         if not isinstance(problem.smooth, Logistic):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import numpy as np
 
+from ...equations import Composite
 from ...penalties import ElasticNet, GroupL2, Logistic
 from .celer import common, require_positive
 from .library import AbstractLibrary, PlainProblem
@@ -34,8 +35,8 @@ class Skglm(AbstractLibrary):
     package: ClassVar[str] = "skglm"
     module: ClassVar[str] = "skglm"
 
-    def refusal(self, problem: Any) -> str | None:
-        """See `AbstractLibrary.refusal`."""
+    def lacks(self, problem: Composite) -> str | None:
+        """See `AbstractLibrary.lacks`."""
         smooth, penalty = problem.smooth, problem.penalty
         if isinstance(smooth, Logistic) and isinstance(penalty, ElasticNet | GroupL2):
             return "skglm's solver is used for the plain l1 norm of logistic regression only"

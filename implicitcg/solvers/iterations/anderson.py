@@ -6,12 +6,12 @@ from typing import Any
 
 import equinox as eqx
 
-from ...core import AbstractSolver, Found
+from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.anderson import AndersonMixing
 from .equation import run
 
 
-class Anderson(AbstractSolver):
+class Anderson(AbstractSolver[AbstractProblem]):
     """The combination of the last `memory` points whose residual would be smallest, then one (damped) step of the map.
 
     For affine maps this is GMRES in small; it needs far fewer evaluations than the plain iteration where that contracts
@@ -47,7 +47,7 @@ class Anderson(AbstractSolver):
                 f"Anderson needs memory >= 1 and damping in (0, 1]; they are {self.memory} and {self.damping}."
             )
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         mixing = AndersonMixing(self.memory, self.ridge, self.damping, self.restart)
         return run(problem, init, mixing, self.tolerance, self.max_steps)

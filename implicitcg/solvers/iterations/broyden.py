@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
-from ...core import AbstractSolver, Found
+from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.iteration import norm
 from .equation import run
 
@@ -48,7 +48,7 @@ class _Update(NamedTuple):
         return u - step, _Memory(left, right, u, F, jnp.asarray(True))
 
 
-class Broyden(AbstractSolver):
+class Broyden(AbstractSolver[AbstractProblem]):
     """`z <- z - H F(z)` with rank-one updates `H += (dz - H dF) dz^T H / (dz^T H dF)` from `H = I`.
 
     Args:
@@ -74,6 +74,6 @@ class Broyden(AbstractSolver):
         if self.memory < 1:
             raise ValueError(f"Broyden needs memory >= 1; it is {self.memory}.")
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         return run(problem, init, _Update(self.memory, self.restart), self.tolerance, self.max_steps)

@@ -10,7 +10,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ...base import Status
-from ...core import Found
+from ...core import AbstractProblem, Found
 from ...linear.iteration import Evaluated, Method, Reached, iterate, norm
 
 
@@ -23,7 +23,7 @@ class Equation(NamedTuple):
     tolerance: float
 
 
-def equation(problem: Any, init: Any, tolerance: float | None) -> Equation:
+def equation(problem: AbstractProblem, init: Any, tolerance: float | None) -> Equation:
     """The equation of `problem` from `init`; `tolerance=None` means `100 eps`."""
     start, unravel = ravel_pytree(init)
 
@@ -42,7 +42,7 @@ def found(equation: Equation, reached: Reached, steps: Array | None = None, memo
     return Found(equation.unravel(reached.point), status, reached.steps if steps is None else steps, memory)
 
 
-def run(problem: Any, init: Any, method: Method, tolerance: float | None, max_steps: int) -> Found:
+def run(problem: AbstractProblem, init: Any, method: Method, tolerance: float | None, max_steps: int) -> Found:
     """Solve by one method from beginning to end."""
     posed = equation(problem, init, tolerance)
     return found(posed, iterate(posed.evaluate, posed.start, method, posed.tolerance, max_steps))

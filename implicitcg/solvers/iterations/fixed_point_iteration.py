@@ -6,12 +6,12 @@ from typing import Any
 
 import equinox as eqx
 
-from ...core import AbstractSolver, Found
+from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.iteration import Damped
 from .equation import run
 
 
-class FixedPointIteration(AbstractSolver):
+class FixedPointIteration(AbstractSolver[AbstractProblem]):
     """`z <- z - damping F(z)`: for `z = f(z)` the plain iteration at 1, its damped form below.
 
     It converges where `f` contracts; damping helps where `f` overshoots (a negative slope, up to `2 / damping - 1` in
@@ -37,6 +37,6 @@ class FixedPointIteration(AbstractSolver):
         if not 0 < self.damping <= 1:
             raise ValueError(f"damping is {self.damping}; it must be in (0, 1].")
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         return run(problem, init, Damped(self.damping), self.tolerance, self.max_steps)

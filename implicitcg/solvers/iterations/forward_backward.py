@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
 from ...core import AbstractSolver, Found
+from ...equations import AffineEquilibrium
 from ...linear.anderson import AndersonMixing
 from ...linear.iteration import Damped, Evaluated, iterate, norm
 from ...linear.peaceman_rachford import default_step
 from .equation import Equation, found
 
 
-class ForwardBackward(AbstractSolver):
+class ForwardBackward(AbstractSolver[AffineEquilibrium]):
     """`z <- prox_{a g}(z - a ((I - W) z - b))` for the layer whose activation is `prox_g`.
 
     It needs no inverse, so it is for maps whose resolvent is dear. For an m-monotone `W` it contracts if
@@ -41,9 +40,8 @@ class ForwardBackward(AbstractSolver):
     memory: int = eqx.field(static=True, default=5)
     max_steps: int = eqx.field(static=True, default=2000)
 
-    def run(self, problem: Any, init: Array) -> Found:
+    def run(self, problem: AffineEquilibrium, init: Array) -> Found:
         """See `AbstractSolver.run`."""
-        self.require(problem, "map", "bias", "activation")
         W, b, activation = problem.map, problem.bias, problem.activation
         if self.step is not None and (self.step <= 0 or not (activation.any_step or self.step == 1)):
             raise ValueError(f"step is {self.step}; it must be positive, and 1 for an activation known at 1 only.")

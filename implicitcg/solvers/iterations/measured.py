@@ -6,14 +6,14 @@ from typing import Any
 
 import equinox as eqx
 
-from ...core import AbstractSolver, Found
+from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.anderson import AndersonMixing
 from ...linear.iteration import Damped, iterate, resume
 from .equation import equation, found
 from .newton_krylov import NewtonStep
 
 
-class Measured(AbstractSolver):
+class Measured(AbstractSolver[AbstractProblem]):
     """The plain iteration while it contracts fast, Anderson's where it does not, Newton-Krylov where that fails.
 
     The rate is measured as the iteration goes: plain steps are the cheapest, and beat acceleration up to a rate of
@@ -39,7 +39,7 @@ class Measured(AbstractSolver):
     max_steps: int = eqx.field(static=True, default=200)
     newton_steps: int = eqx.field(static=True, default=30)
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         posed = equation(problem, init, self.tolerance)
 

@@ -11,11 +11,11 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_solve
 
 from ...base import Status, while_loop
-from ...core import AbstractSolver, Found
+from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.solves import as_matrix, lu, minimum_norm
 
 
-class Newton(AbstractSolver):
+class Newton(AbstractSolver[AbstractProblem]):
     """`z <- z - s B^{-1} F(z)` with one element `B` of the conservative Jacobian and a step `s` that reduces `||F||`.
 
     `s` is halved from 1 until the norm falls; where no step helps (a kink that hides the descent), the plain step
@@ -30,7 +30,7 @@ class Newton(AbstractSolver):
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=100)
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         start, unravel = ravel_pytree(init)
         eps = float(jnp.finfo(start.dtype).eps)

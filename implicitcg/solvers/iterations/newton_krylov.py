@@ -11,7 +11,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ...base import while_loop
-from ...core import AbstractSolver, Found
+from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.iteration import Evaluated, iterate, norm
 from ...linear.krylov import gmres
 from .equation import equation, found
@@ -24,7 +24,7 @@ class NewtonStep(NamedTuple):
     converge superlinearly.
     """
 
-    problem: Any
+    problem: AbstractProblem
     evaluate: Callable[[Array], Evaluated]
     unravel: Callable[[Array], Any]
     memory: int
@@ -55,7 +55,7 @@ class NewtonStep(NamedTuple):
         return jnp.where(reached < size, u + length * direction, u - F), memory
 
 
-class NewtonKrylov(AbstractSolver):
+class NewtonKrylov(AbstractSolver[AbstractProblem]):
     """`z <- z - s B^{-1} F(z)`, with one element `B` of the conservative Jacobian and GMRES; memory is `O(n)`.
 
     Args:
@@ -77,7 +77,7 @@ class NewtonKrylov(AbstractSolver):
     memory: int = eqx.field(static=True, default=30)
     inner_steps: int = eqx.field(static=True, default=100)
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         posed = equation(problem, init, self.tolerance)
         method = NewtonStep(problem, posed.evaluate, posed.unravel, self.memory, self.inner_steps)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
 from ...base import Status, while_loop
 from ...core import AbstractSolver, Found
+from ...equations import AffineEquilibrium
 from ...linear.iteration import norm
 from ...linear.peaceman_rachford import default_step, peaceman_rachford
 
 
-class PeacemanRachford(AbstractSolver):
+class PeacemanRachford(AbstractSolver[AffineEquilibrium]):
     """`z = V (u + a b)`, `u <- u + 2 (prox_{a g}(2 z - u) - z)` with `V = (I + a (I - W))^{-1}`.
 
     It converges for every monotone `W`, of any norm, where the plain iteration and Anderson's need luck. The inverse is
@@ -39,9 +38,8 @@ class PeacemanRachford(AbstractSolver):
     step: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=1000)
 
-    def run(self, problem: Any, init: Array) -> Found:
+    def run(self, problem: AffineEquilibrium, init: Array) -> Found:
         """See `AbstractSolver.run`."""
-        self.require(problem, "map", "bias", "activation")
         W, b, activation = problem.map, problem.bias, problem.activation
         tolerance = 100 * float(jnp.finfo(b.dtype).eps) if self.tolerance is None else self.tolerance
         if self.step is not None:

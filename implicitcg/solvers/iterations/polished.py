@@ -12,15 +12,16 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import lu_solve
 
 from ...base import Status, while_loop
-from ...core import AbstractSolver, Found, Linearisation
+from ...core import AbstractProblem, AbstractSolver, Found, Linearisation
 from ...linear.iteration import Evaluated, norm
 from ...linear.krylov import gmres
 from ...linear.peaceman_rachford import default_step, linear_equilibrium
 from ...linear.solves import as_matrix, lu
+from ..automatic import default_solver
 from .equation import Equation, equation
 
 
-class Polished(AbstractSolver):
+class Polished(AbstractSolver[AbstractProblem]):
     """What `solver` finds, moved by a Newton step on the pattern found there, if that makes the residual smaller.
 
     Between kinks a layer of ReLUs is affine, so once the sign of every unit is right one step gives the solution to
@@ -44,9 +45,13 @@ class Polished(AbstractSolver):
     steps: int = eqx.field(static=True, default=2)
     dense_limit: int = eqx.field(static=True, default=64)
 
-    def run(self, problem: Any, init: Any) -> Found:
+    def refuses(self, problem: AbstractProblem) -> str | None:
+        """What the inner solver does not solve."""
+        return None if self.solver is None else self.solver.misfit(problem)
+
+    def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
-        inner = problem.default_solver() if self.solver is None else self.solver
+        inner = default_solver(problem) if self.solver is None else self.solver
         rough = inner.run(problem, init)
         posed = equation(problem, rough.z, None)
 
@@ -65,7 +70,7 @@ class Polished(AbstractSolver):
         solved = Status.where(at.size <= posed.tolerance * at.scale, Status.converged, rough.status)
         return Found(posed.unravel(at.keep), solved, rough.iterations, rough.memory, rough.gap)
 
-    def _direction(self, problem: Any, posed: Equation, z: Array, F: Array, memory: Any) -> Array:
+    def _direction(self, problem: AbstractProblem, posed: Equation, z: Array, F: Array, memory: Any) -> Array:
         linearisation: Linearisation = problem.linearise(posed.unravel(z), memory)
 
         def matvec(v: Array) -> Array:

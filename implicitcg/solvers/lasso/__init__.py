@@ -1,1 +1,1 @@
-"""Solvers of the LASSO: homotopy on slots, working sets, the walk along a path."""
+"""Solvers of the LASSO: a homotopy on slots, the walk along a path, momentum for what outgrows both."""

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
-from ...penalties import L1, ElasticNet, LeastSquares
+from ...equations import Composite
+from ...penalties import AbstractShrinkage, LeastSquares
 
 
 class QuadraticLoss(eqx.Module):
@@ -27,19 +28,23 @@ class QuadraticLoss(eqx.Module):
     zero_value: Float[Array, ""]
 
     @staticmethod
-    def accepts(problem: Any) -> bool:
+    def accepts(problem: Composite) -> bool:
         """Whether `problem` is a least-squares loss plus a weighted l1 norm or an elastic net."""
-        return type(problem.smooth) is LeastSquares and type(problem.penalty) in (L1, ElasticNet)
+        shrinks = isinstance(problem.penalty, AbstractShrinkage) and problem.penalty.l1_and_ridge() is not None
+        return isinstance(problem.smooth, LeastSquares) and shrinks
 
     @classmethod
-    def of(cls, problem: Any) -> QuadraticLoss:
+    def of(cls, problem: Composite[LeastSquares, AbstractShrinkage]) -> QuadraticLoss:
         """The loss and thresholds of an accepted problem."""
         p, dtype = problem.smooth.dimension()
-        penalty = problem.penalty
-        ridge = jnp.broadcast_to(penalty.ridge, (p,)).astype(dtype) if isinstance(penalty, ElasticNet) else None
+        parts = problem.penalty.l1_and_ridge()
+        if parts is None:
+            raise TypeError(f"{type(problem.penalty).__name__} is no weighted l1 norm and no elastic net.")
+        alpha, ridge = parts
+        ridge = None if ridge is None else jnp.broadcast_to(ridge, (p,)).astype(dtype)
         curvature = problem.smooth.curvature()
         curvature = curvature if ridge is None else curvature + ridge
-        threshold = jnp.broadcast_to(penalty.alpha, (p,)).astype(dtype)
+        threshold = jnp.broadcast_to(alpha, (p,)).astype(dtype)
         zero_value = problem.smooth.value_at_zero()
         return cls(problem.smooth, ridge, threshold, curvature, 1 / jnp.sqrt(curvature), zero_value)
 

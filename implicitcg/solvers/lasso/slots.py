@@ -13,37 +13,9 @@ from ...base import fori_loop, switch
 from ...linear import design
 from ...linear.abstract_design import AbstractDesign
 from .quadratic_loss import QuadraticLoss
+from .slot_sizes import Sizes
 from .tableau import Tableau
-
-BLOCK = 256  # columns multiplied at once
-PIECE = 32  # columns copied at once where `X` itself is multiplied
-
-
-class Sizes(NamedTuple):
-    """Static sizes: `limit` features at a time, `chunk` added at once, `room` active ones, `rows` of the tableau.
-
-    More than `crowd` active ones call for the next size. The size before this one had room for `before` of them (0:
-    this is the first), for which work is cheaper.
-    Where `limit` is the number of features, and where `X` is no array, columns are not copied: products are with `X`.
-    """
-
-    limit: int
-    chunk: int
-    room: int
-    crowd: int
-    rows: int
-    features: int
-    before: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether every feature has a slot."""
-        return self.limit == self.features
-
-    @property
-    def buffer(self) -> int:
-        """The length of the buffers: a chunk is written at once behind the slots in use."""
-        return self.limit + self.chunk
+from .thresholds import THRESHOLDS
 
 
 class Slots(NamedTuple):
@@ -144,21 +116,21 @@ def _copied(loss: QuadraticLoss, index: Int[Array, " c"], unit: Float[Array, " c
 def _crossed(columns: Float[Array, "c n"], others: Float[Array, "k n"], count: Int[Array, ""]) -> Float[Array, "c k"]:
     """All products of `columns` with `others`; of many columns only blocks of the first `count`."""
     c, n = columns.shape
-    if c <= 2 * BLOCK:
+    if c <= 2 * THRESHOLDS.columns:
         return columns @ others.T
 
     def block(i: Array, cross: Array) -> Array:
-        start, zero = jnp.minimum(i * BLOCK, c - BLOCK), jnp.zeros_like(i)
-        part = lax.dynamic_slice(columns, (start, zero), (BLOCK, n)) @ others.T
+        start, zero = jnp.minimum(i * THRESHOLDS.columns, c - THRESHOLDS.columns), jnp.zeros_like(i)
+        part = lax.dynamic_slice(columns, (start, zero), (THRESHOLDS.columns, n)) @ others.T
         return lax.dynamic_update_slice(cross, part, (start, zero))
 
-    blocks = (count + BLOCK - 1) // BLOCK
+    blocks = (count + THRESHOLDS.columns - 1) // THRESHOLDS.columns
     return fori_loop(jnp.zeros_like(blocks), blocks, block, jnp.zeros((c, others.shape[0]), columns.dtype))
 
 
 def _crossed_with_all(loss: QuadraticLoss, new: Int[Array, " k"], unit: Float[Array, " k"]) -> Float[Array, "k p"]:
     """The products of the columns `new`, where their unit is not zero, with all of `X`; the last ones may be zero."""
-    smooth, size = loss.smooth, min(PIECE, new.shape[0])
+    smooth, size = loss.smooth, min(THRESHOLDS.copied, new.shape[0])
 
     def piece(i: Array, every: Array) -> Array:
         start, zero = jnp.minimum(i * size, new.shape[0] - size), jnp.zeros_like(i)

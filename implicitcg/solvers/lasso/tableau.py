@@ -28,12 +28,9 @@ from jaxtyping import Bool, Float, Int
 
 from ...base import fori_loop
 from ...linear.factorisation import ordered_index
+from .thresholds import THRESHOLDS
 
-BLOCK = 64  # rows solved at once
-MANY = 512  # up to this many rows a product with all of them is quickest; more are a multiple of `BLOCK`
-HUGE = 2048  # rows of which most are not in use as a rule
-FEW = 8  # rows combined at once, a divisor of `BLOCK`
-WIDE = 512  # columns combined at once
+BLOCK = THRESHOLDS.block
 
 
 class Tableau(NamedTuple):
@@ -86,19 +83,19 @@ class Tableau(NamedTuple):
         A few rows at a time, on a piece of them that stays in the cache: larger blocks would be copied first.
         """
         e, c = self.rows.shape
-        if e <= MANY:
+        if e <= THRESHOLDS.few_rows:
             return weights @ self.rows
-        width = min(c, WIDE)
-        turns = (self.used + FEW - 1) // FEW
+        width = min(c, THRESHOLDS.width)
+        turns = (self.used + THRESHOLDS.combined - 1) // THRESHOLDS.combined
 
         def piece(j: Array, combined: Array) -> Array:
             first = jnp.minimum(j * width, c - width)
 
             def add(i: Array, total: Array) -> Array:
-                start = i * FEW
-                own = lax.dynamic_slice(weights, (start,), (FEW,))
-                rows = lax.dynamic_slice(self.rows, (start, first), (FEW, width))
-                for k in range(FEW):
+                start = i * THRESHOLDS.combined
+                own = lax.dynamic_slice(weights, (start,), (THRESHOLDS.combined,))
+                rows = lax.dynamic_slice(self.rows, (start, first), (THRESHOLDS.combined, width))
+                for k in range(THRESHOLDS.combined):
                     total = total + own[k] * rows[k]
                 return total
 
@@ -111,7 +108,7 @@ class Tableau(NamedTuple):
     def product(self, gram: Float[Array, "c c"], v: Float[Array, " c"]) -> Float[Array, " c"]:
         """`T v`; of very many rows only those in use, and of `gram` only those before the last entry of `v`."""
         e, c = self.rows.shape
-        if e <= HUGE:
+        if e <= THRESHOLDS.many_rows:
             return gram @ v - (self.inverse * (self.rows @ v)) @ self.rows + self.diagonal * v
         last = jnp.max(jnp.where(v != 0, jnp.arange(1, c + 1, dtype=jnp.int32), 0))
 

@@ -14,9 +14,10 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
 from ...base import while_loop
-from .active_set import Progress, begin, grown, slot_sizes, walked
 from .quadratic_loss import QuadraticLoss, relative_gap, violation
-from .slots import Sizes, Slots, open_slots
+from .slot_sizes import Sizes, slot_sizes
+from .slots import Slots, open_slots
+from .stretch import Standing, begin, grown, walked
 
 
 class Point(NamedTuple):
@@ -31,7 +32,7 @@ class Walk(NamedTuple):
     """Where the path has come to, and the knots so far: penalties, and `1 + feature`, negative for those that left."""
 
     slots: Slots
-    progress: Progress
+    standing: Standing
     missed: Bool[Array, ""]
     knots: Float[Array, " k"]
     features: Int[Array, " k"]
@@ -47,10 +48,10 @@ def walk_path(
 ) -> tuple[Point, Walk]:
     """The solutions for `strengths`, in descending order, times the thresholds of `loss`, and the knots between."""
     sizes = slot_sizes(loss)[-1]
-    progress = begin(loss, jnp.zeros_like(loss.threshold))
+    standing = begin(loss, jnp.zeros_like(loss.threshold))
     start = Walk(
-        open_slots(loss, sizes, progress.w),
-        progress._replace(strength=jnp.max(progress.entry)),
+        open_slots(loss, sizes, standing.w),
+        standing._replace(strength=jnp.max(standing.entry)),
         jnp.asarray(False),
         jnp.zeros(max_knots, loss.threshold.dtype),
         jnp.zeros(max_knots, jnp.int32),
@@ -59,9 +60,9 @@ def walk_path(
 
     def to(walk: Walk, strength: Array) -> tuple[Walk, Point]:
         # a fresh budget of steps for every penalty
-        walk = walk._replace(progress=walk.progress._replace(steps=jnp.zeros_like(walk.progress.steps)))
+        walk = walk._replace(standing=walk.standing._replace(steps=jnp.zeros_like(walk.standing.steps)))
         walk = while_loop(
-            lambda at: ((at.progress.strength > strength) | at.missed) & (at.progress.steps < max_steps),
+            lambda at: ((at.standing.strength > strength) | at.missed) & (at.standing.steps < max_steps),
             lambda at: _stretch(loss, sizes, strength, at),
             walk,
         )
@@ -73,12 +74,12 @@ def walk_path(
 
 def _stretch(loss: QuadraticLoss, sizes: Sizes, target: Array, at: Walk) -> Walk:
     """One stretch, taken back if a feature without a slot should have entered on it."""
-    before = at.progress
+    before = at.standing
     slots, strength = grown(loss, sizes, target, before, at.slots)
-    after, progress, (knots, features) = walked(loss, sizes, strength, before, slots, record=sizes.rows)
+    after, standing, (knots, features) = walked(loss, sizes, strength, before, slots, record=sizes.rows)
     outside = jnp.ones(sizes.features, bool).at[slots.feature].set(False, mode="drop")
-    needed = jnp.where(outside, violation(loss.threshold, progress.gradient), 0)
-    missed = jnp.any(needed > progress.strength * (1 + 1e3 * jnp.finfo(needed.dtype).eps))
+    needed = jnp.where(outside, violation(loss.threshold, standing.gradient), 0)
+    missed = jnp.any(needed > standing.strength * (1 + 1e3 * jnp.finfo(needed.dtype).eps))
 
     place = jnp.where((features != 0) & ~missed, at.recorded + jnp.arange(len(knots), dtype=jnp.int32), len(at.knots))
     kept = slots._replace(
@@ -86,10 +87,10 @@ def _stretch(loss: QuadraticLoss, sizes: Sizes, target: Array, at: Walk) -> Walk
         sign=jnp.where(missed, slots.sign, after.sign),
         tableau=slots.tableau.unless(missed, after.tableau),
     )
-    again = before._replace(entry=jnp.maximum(before.entry, needed), steps=progress.steps)
+    again = before._replace(entry=jnp.maximum(before.entry, needed), steps=standing.steps)
     return Walk(
         kept,
-        Progress(*(jnp.where(missed, old, new) for old, new in zip(again, progress, strict=True))),
+        Standing(*(jnp.where(missed, old, new) for old, new in zip(again, standing, strict=True))),
         missed,
         at.knots.at[place].set(knots, mode="drop"),
         at.features.at[place].set(features, mode="drop"),
@@ -99,9 +100,9 @@ def _stretch(loss: QuadraticLoss, sizes: Sizes, target: Array, at: Walk) -> Walk
 
 def _point(loss: QuadraticLoss, strength: Array, at: Walk) -> Point:
     """The solution at `strength`; where the path has not begun, the penalties are larger than needed."""
-    progress, slots = at.progress, at.slots
+    standing, slots = at.standing, at.slots
     limits = slots.take(loss.unit * loss.threshold)
     drift = slots.tableau.product(slots.gram, limits * slots.sign)
-    slope = loss.unit * slots.scatter(jnp.where(slots.sign != 0, drift, 0), len(progress.w))
-    gap = relative_gap(loss, progress.w, progress.gradient, progress.value, strength)
-    return Point(progress.w, slope, gap)
+    slope = loss.unit * slots.scatter(jnp.where(slots.sign != 0, drift, 0), len(standing.w))
+    gap = relative_gap(loss, standing.w, standing.gradient, standing.value, strength)
+    return Point(standing.w, slope, gap)

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from ...base import Status, kink_tolerance, while_loop
 from ...core import Found
+from ...equations import QP
+from ...equations.quadratic_program import KKT
 from ...linear import KKTFactor, eliminate, gram, negligible, principal, regular
 
 DOUBTFUL = 1e4  # roundings of a relative pivot below which rows are looked at for dependence
@@ -31,7 +33,7 @@ class Rows(NamedTuple):
     eligible: Bool[Array, " m"]
 
 
-def row_tolerances(problem: Any, x: Array, H: Float[Array, "m m"], lengths: Float[Array, " m"]) -> Rows:
+def row_tolerances(problem: QP, x: Array, H: Float[Array, "m m"], lengths: Float[Array, " m"]) -> Rows:
     """`eps^{3/4}` of the terms that each slack and each multiplier is made of.
 
     `H` and `lengths` are those of `gram`; `H_ii` is how far the slack moves with the multiplier.
@@ -103,7 +105,7 @@ class Polished(NamedTuple):
 
 
 def polished(
-    problem: Any, factor: KKTFactor, rows: Rows, positive: Bool[Array, " m"], steps: Int[Array, ""]
+    problem: QP, factor: KKTFactor, rows: Rows, positive: Bool[Array, " m"], steps: Int[Array, ""]
 ) -> Polished:
     """The solution on the active set of `factor`, to rounding; residual and signs are judged.
 
@@ -127,11 +129,11 @@ def polished(
     slack = jnp.where(slack <= rows.entering, 0, slack)
     v = jnp.where(factor.active, jnp.where(strong, -z, 0), slack)
     status = Status.where(accepted, Status.converged, Status.not_converged)
-    found = Found(problem.unknown(x, y, v), status, steps, factor)
+    found = Found(KKT(x, y, v), status, steps, factor)
     return Polished(found, accepted, jnp.all(kept | ~factor.active), following)
 
 
-def exchanged(problem: Any, x: Array, y: Array, s: Array, z: Array, steps: Int[Array, ""]) -> Polished:
+def exchanged(problem: QP, x: Array, y: Array, s: Array, z: Array, steps: Int[Array, ""]) -> Polished:
     """The polish on the active set of a point near the solution, exchanging constraints whose signs come out wrong.
 
     `K = P + t G_S^T G_S + ...` is definite wherever the solution is unique, for linear programs too. Constraints with

@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float, Int
 
 from ...base import Status, one_by_one, while_loop
 from ...core import AbstractSolver, Found
+from ...equations import QP
+from ...equations.quadratic_program import KKT
 from .active_constraints import Polished, blank, exchanged
 from .no_solution import infeasible, unbounded, unique
 
@@ -32,7 +34,7 @@ class _State(NamedTuple):
     overflown: Bool[Array, ""]
 
 
-class InteriorPoint(AbstractSolver):
+class InteriorPoint(AbstractSolver[QP]):
     """Mehrotra's predictor-corrector method, ended by a polish on the active set.
 
     The interior point phase brings the active set into view; on the right active set the optimality system is linear,
@@ -49,13 +51,12 @@ class InteriorPoint(AbstractSolver):
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=60)
 
-    def run(self, problem: Any, init: Any) -> Found:
-        """See `AbstractSolver.run`; `problem` is a `QP`. It makes its own start."""
+    def run(self, problem: QP, init: Any) -> Found:
+        """See `AbstractSolver.run`; it makes its own start."""
         del init
-        self.require(problem, *"PqAbGh")
         return one_by_one(self._run)(problem)
 
-    def _run(self, problem: Any) -> Found:
+    def _run(self, problem: QP) -> Found:
         eps = float(jnp.finfo(problem.q.dtype).eps)
         goal = eps**0.5 if self.tolerance is None else self.tolerance
         point = _starting_point(problem)
@@ -80,7 +81,7 @@ class InteriorPoint(AbstractSolver):
         near = state.error <= 1e3 * goal
         failed = ~(end.accepted & near)
         status = Status.where(failed & (status == Status.converged), Status.not_converged, status)
-        reached = problem.unknown(point.x, point.y, point.s - point.z)
+        reached = KKT(point.x, point.y, point.s - point.z)
         z = jax.tree.map(lambda a, b: jnp.where(end.accepted, a, b), end.found.z, reached)
         several = failed & near
         several = several & ~unique(problem, reached, several)
@@ -89,8 +90,8 @@ class InteriorPoint(AbstractSolver):
         # what proves it takes the place of iterates that grow without bound
         proved, y, multiplier = infeasible(problem, point.x, lost)
         falls, ray = unbounded(problem, point.x)
-        apart = problem.unknown(jnp.zeros_like(ray), y, -multiplier)
-        along = problem.unknown(ray, jnp.zeros_like(y), jnp.zeros_like(multiplier))
+        apart = KKT(jnp.zeros_like(ray), y, -multiplier)
+        along = KKT(ray, jnp.zeros_like(y), jnp.zeros_like(multiplier))
         for found, name, proof in ((proved, Status.infeasible, apart), (falls, Status.unbounded, along)):
             status = Status.where(lost & found, name, status)
             z = jax.tree.map(lambda new, old, found=found: jnp.where(lost & found, new, old), proof, z)
@@ -99,7 +100,7 @@ class InteriorPoint(AbstractSolver):
         memory = eqx.tree_at(lambda f: f.healthy, memory, healthy)
         return Found(z, status, state.steps, memory)
 
-    def _approach(self, problem: Any, state: _State, tolerance: Array) -> _State:
+    def _approach(self, problem: QP, state: _State, tolerance: Array) -> _State:
         """Steps until the error is at the tolerance, or none is left, or numbers overflow."""
 
         def unfinished(state: _State) -> Bool[Array, ""]:
@@ -116,7 +117,7 @@ class InteriorPoint(AbstractSolver):
         return while_loop(unfinished, step, state)
 
 
-def _system(problem: Any, weight: Array) -> tuple[Array, Array]:
+def _system(problem: QP, weight: Array) -> tuple[Array, Array]:
     """LU factors of `[[P + G^T W G, A^T], [A, 0]]`, with a ridge at rounding level on the diagonal blocks."""
     P, A, G = problem.P, problem.A, problem.G
     n, e = P.shape[0], A.shape[0]
@@ -132,7 +133,7 @@ def _solve(factors: tuple[Array, Array], top: Array, bottom: Array) -> tuple[Arr
     return solution[: top.shape[0]], solution[top.shape[0] :]
 
 
-def _starting_point(problem: Any) -> _Point:
+def _starting_point(problem: QP) -> _Point:
     """The least-squares point: minimise `1/2 x^T P x + q^T x + 1/2 ||G x - h||^2`, then push slacks inside."""
     weight = jnp.ones_like(problem.h)
     factors = _system(problem, weight)
@@ -146,13 +147,13 @@ def _starting_point(problem: Any) -> _Point:
     return _Point(x, y, inside(slack), inside(-slack))
 
 
-def _residuals(problem: Any, point: _Point) -> tuple[Array, Array, Array]:
+def _residuals(problem: QP, point: _Point) -> tuple[Array, Array, Array]:
     x, y, s, z = point
     stationarity = problem.P @ x + problem.q + problem.A.T @ y + problem.G.T @ z
     return stationarity, problem.A @ x - problem.b, problem.G @ x + s - problem.h
 
 
-def _error(problem: Any, point: _Point) -> Float[Array, ""]:
+def _error(problem: QP, point: _Point) -> Float[Array, ""]:
     """The largest residual or complementarity product, each relative to the data it is made of."""
     stationarity, equality, inequality = _residuals(problem, point)
 
@@ -167,7 +168,7 @@ def _error(problem: Any, point: _Point) -> Float[Array, ""]:
     return jnp.stack([*parts, relative(inequality, problem.h, x), gap]).max()
 
 
-def _predictor_corrector(problem: Any, point: _Point) -> _Point:
+def _predictor_corrector(problem: QP, point: _Point) -> _Point:
     """One step of Mehrotra's method: an affine predictor, centring by its success, a second-order corrector."""
     x, y, s, z = point
     m = max(s.shape[0], 1)

@@ -10,9 +10,10 @@ from jax import Array
 from jaxtyping import Bool
 
 from ...base import while_loop
+from ...equations import QP
 
 
-def infeasible(problem: Any, x: Array, wanted: Array) -> tuple[Bool[Array, ""], Array, Array]:
+def infeasible(problem: QP, x: Array, wanted: Array) -> tuple[Bool[Array, ""], Array, Array]:
     """Whether the least violation `min_x ||A x - b||^2 + ||max(G x - h, 0)||^2` is positive; looked for if `wanted`.
 
     With it a proof `(y, z)` of length one, finite also where there is none. At the minimum
@@ -53,7 +54,7 @@ def infeasible(problem: Any, x: Array, wanted: Array) -> tuple[Bool[Array, ""], 
     return proved(x) & (size > rounding**0.5 * jnp.max(jnp.abs(data))), v[: A.shape[0]], v[A.shape[0] :]
 
 
-def unbounded(problem: Any, x: Array) -> tuple[Bool[Array, ""], Array]:
+def unbounded(problem: QP, x: Array) -> tuple[Bool[Array, ""], Array]:
     """Whether `x` is on a ray with `P x = 0`, `A x = 0`, `G x <= 0`, `q^T x < 0`, to `eps^{1/3}`, and its direction."""
     size = jnp.linalg.norm(x)
     x = x / jnp.where(size > 0, size, 1)
@@ -62,7 +63,7 @@ def unbounded(problem: Any, x: Array) -> tuple[Bool[Array, ""], Array]:
     return (slope < 0) & (bend <= _loose(size) * jnp.abs(slope)), x
 
 
-def unique(problem: Any, z: Any, wanted: Array) -> Bool[Array, ""]:
+def unique(problem: QP, z: Any, wanted: Array) -> Bool[Array, ""]:
     """Whether no direction is flat for the objective and the active constraints: `P + A^T A + G_S^T G_S > 0`.
 
     Necessary for uniqueness, with weakly active constraints counted as active; judged on the scaled matrix, which is

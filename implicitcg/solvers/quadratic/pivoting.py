@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from ...base import one_by_one, only_where, while_loop
 from ...core import AbstractSolver, Found
+from ...equations import QP
 from ...linear import Eliminated, KKTFactor, eliminate, gram, principal, regular
 from .active_constraints import Rows, independent, polished, row_tolerances
 from .interior_point import InteriorPoint
@@ -22,7 +23,7 @@ SMALL = 40  # variables and constraints up to which a batch is searched at once;
 MANY = 4  # constraints an unknown, above which an interior point method, with matrices of the size of `x`, is cheaper
 
 
-class Pivoting(AbstractSolver):
+class Pivoting(AbstractSolver[QP]):
     """Solve on a set of active constraints, exchange all that have the wrong sign, repeat; then polish.
 
     Without the constraints `x` is affine in the multipliers `z` of the inequalities, so that the program is the linear
@@ -44,16 +45,15 @@ class Pivoting(AbstractSolver):
     max_steps: int = eqx.field(static=True, default=50)
     otherwise: InteriorPoint = eqx.field(default_factory=InteriorPoint)
 
-    def run(self, problem: Any, init: Any) -> Found:
-        """See `AbstractSolver.run`; `problem` is a `QP`, and `init.v < 0` the guess of its active set."""
-        self.require(problem, *"PqAbGh")
+    def run(self, problem: QP, init: Any) -> Found:
+        """See `AbstractSolver.run`; `init.v < 0` the guess of its active set."""
         if len(problem.h) > MANY * len(problem.q):
             return self.otherwise.run(problem, init)
         # small ones are searched at once, in rounds for the whole batch; what they leave, and large ones, one by one
         small = len(problem.q) + len(problem.h) <= SMALL
         return self._run(problem, init) if small else one_by_one(self._run)(problem, init)
 
-    def _run(self, problem: Any, init: Any) -> Found:
+    def _run(self, problem: QP, init: Any) -> Found:
         space = eliminate(problem.P, problem.A)
         settled, factor, positive, steps, rows = _search(problem, space, init.v, self.max_steps)
         end = polished(problem, factor, rows, positive, steps)
@@ -64,7 +64,7 @@ class Pivoting(AbstractSolver):
 
         return only_where(left, rest, end.found)
 
-    def _otherwise(self, problem: Any, init: Any, found: Found, wanted: Bool[Array, ""]) -> Found:
+    def _otherwise(self, problem: QP, init: Any, found: Found, wanted: Bool[Array, ""]) -> Found:
         """The other solver's answer if `wanted`: in a batch the rest must not wait for it."""
 
         def run() -> Found:
@@ -85,7 +85,7 @@ class _State(NamedTuple):
 
 
 def _search(
-    problem: Any, space: Eliminated, guess: Float[Array, " m"], max_steps: int
+    problem: QP, space: Eliminated, guess: Float[Array, " m"], max_steps: int
 ) -> tuple[Bool[Array, ""], KKTFactor, Bool[Array, " m"], Int[Array, ""], Rows]:
     """The set that reproduces itself: its multipliers are positive and the slacks of all others not negative.
 
