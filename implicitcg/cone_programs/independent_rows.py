@@ -31,7 +31,7 @@ def on_independent_rows(A: Any, where: Layout, v: np.ndarray) -> np.ndarray:
     binding = binding / length[:, None]
     y, fixed, kept = -v[rows] * length, len(where.zero), np.ones(len(rows), bool)
     while True:
-        # what is asked for are the vectors of the rows; all of the columns' would be a matrix of as many columns squared
+        # asked for are all vectors of the rows; all those of the columns would be a matrix of their number squared
         left, values, _ = np.linalg.svd(binding[kept].T, full_matrices=kept.sum() > binding.shape[1])[::-1]
         null = left[np.append(values, np.zeros(len(left) - len(values))) <= DEPENDENT * max(values, default=0)]
         bounds = np.flatnonzero(kept)[fixed:]  # equalities are always kept, and come first

@@ -12,7 +12,7 @@ import scipy.sparse.linalg
 BACKWARD = 1e-8  # the residual that factors may leave, relative to matrix and solution; good ones leave a rounding
 
 
-def sparse_factors(matrix: scipy.sparse.csc_array, **options: Any) -> Any | None:
+def sparse_factors(matrix: Any, **options: Any) -> Any | None:
     """SuperLU's factors of a square matrix, with their `solve`, or `None` where it has none that can be trusted.
 
     SuperLU reads memory that nobody wrote where the pattern of a matrix, whatever its entries, has no nonzero diagonal
@@ -23,7 +23,7 @@ def sparse_factors(matrix: scipy.sparse.csc_array, **options: Any) -> Any | None
     Factors may be shared by threads: `solve` writes into its own memory only.
 
     Args:
-        matrix: `(n, n)`.
+        matrix: `(n, n)`, in SciPy's compressed columns.
         options: those of `scipy.sparse.linalg.splu`.
     """
     if not np.isfinite(matrix.data).all() or structural_rank(matrix) < matrix.shape[0]:
@@ -39,7 +39,7 @@ def sparse_factors(matrix: scipy.sparse.csc_array, **options: Any) -> Any | None
     return factors if left <= BACKWARD * (rows * np.abs(found).max(initial=0) + 1) else None  # false for NaN
 
 
-def structural_rank(matrix: scipy.sparse.csc_array) -> int:
+def structural_rank(matrix: Any) -> int:
     """The largest rank that a matrix may have by where its entries are that are not zero."""
     pattern = matrix.copy()
     pattern.eliminate_zeros()  # a stored zero is no entry

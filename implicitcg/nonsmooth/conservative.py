@@ -117,6 +117,10 @@ class _Found(NamedTuple):
 class Elements:
     """The compiled parts: what is ambiguous, and the Jacobian for given weights."""
 
+    tol: float  # these three belong to the point, see `at`
+    arguments: list
+    known: list
+
     def __init__(self, closed: closing.Closed, leaves: int):
         """`leaves` is how many arguments are differentiated, the first ones."""
         first, last = closed.closed_over, closed.closed_over + leaves
