@@ -217,7 +217,14 @@ def test_the_rank_that_a_pattern_allows_is_that_of_numbers_at_random_in_it():
 
 
 @pytest.mark.parametrize(
-    "entries", [[[1.0, 1.0], [1.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]], [[np.nan, 0.0], [0.0, 1.0]], [[np.inf, 0], [0, 1]]]
+    "entries",
+    [
+        [[1.0, 1.0], [1.0, 1.0]],
+        [[0.0, 1.0], [0.0, 1.0]],
+        [[np.nan, 0.0], [0.0, 1.0]],
+        [[np.inf, 0.0], [0.0, 1.0]],
+        [[1.0, 0.0], [0.0, 1e-310]],  # its inverse is not finite
+    ],
 )
 def test_a_matrix_without_factors_has_none(entries):
     assert sparse_factors(scipy.sparse.csc_array(np.array(entries))) is None

@@ -34,9 +34,9 @@ def sparse_factors(matrix: Any, **options: Any) -> Any | None:
         return None
     probe = np.cos(1.0 + np.arange(matrix.shape[0]))
     found = factors.solve(probe)
-    left = np.abs(matrix @ found - probe).max(initial=0)
-    rows = np.abs(matrix).sum(axis=1).max(initial=0)
-    return factors if left <= BACKWARD * (rows * np.abs(found).max(initial=0) + 1) else None  # false for NaN
+    left = float(np.abs(matrix @ found - probe).max(initial=0))
+    rows, size = float(np.abs(matrix).sum(axis=1).max(initial=0)), float(np.abs(found).max(initial=0))
+    return factors if left <= BACKWARD * (rows * size + 1) < np.inf else None  # false for NaN, too
 
 
 def structural_rank(matrix: Any) -> int:
