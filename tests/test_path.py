@@ -10,6 +10,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import lars_path
 
 import implicitcg as icg
+from implicitcg.tuning.exact.path import LassoPath
 
 
 def diabetes(p=10):
@@ -38,6 +39,29 @@ def test_solutions_slopes_and_knots_agree_with_exact_formulas_and_with_lars(shap
     np.testing.assert_allclose(ours[ours < found.alphas[0] * (1 - 1e-9)], inside, rtol=1e-9)
     for w, slope in zip(found.coef[1:], found.slope[1:], strict=True):
         np.testing.assert_allclose(slope, exact_slope(X, np.asarray(w)), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(60, 9), (12, 40)])
+def test_the_walk_on_slots_and_the_walk_on_the_host_agree_at_every_knot(shape):
+    """One homotopy twice: `icg.path` in JAX, under `jit` and `vmap`, and that of `icg.tune`, which compiles nothing."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal(shape) * np.geomspace(0.1, 10, shape[1]), rng.standard_normal(shape[0])
+    weights = np.geomspace(0.3, 3, shape[1])
+    host = LassoPath(X, y, weights, True)
+    walked = [knot for knot in host.advance(1e-3 * host.c_max) if knot.kink]
+    knots = np.array([knot.c for knot in walked])
+    slots = icg.path(lambda X, y, a: icg.lasso(X, y, a * weights, fit_intercept=True), X, y, knots)
+    passed = np.asarray(slots.knots)[np.asarray(slots.features) != 0]
+    # the ends are knots themselves, and belong to the stretch to rounding only
+    np.testing.assert_allclose(
+        passed[(passed < knots[0] * (1 - 1e-9)) & (passed > knots[-1] * (1 + 1e-9))], knots[1:-1], rtol=1e-9
+    )
+    coefs = np.array([knot.coef for knot in walked])
+    np.testing.assert_allclose(slots.coef, coefs, atol=1e-9 * np.abs(coefs).max())
+    middles = (knots[1:] + knots[:-1]) / 2
+    between = icg.path(lambda X, y, a: icg.lasso(X, y, a * weights, fit_intercept=True), X, y, middles)
+    directions = np.array([knot.direction for knot in walked[:-1]])
+    np.testing.assert_allclose(between.slope, directions, atol=1e-9 * np.abs(directions).max())
 
 
 def test_the_knots_of_the_worked_example():

@@ -1,5 +1,7 @@
 """The door: what is returned, printed and refused."""
 
+from typing import get_args, get_origin
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,9 @@ import pytest
 
 import implicitcg as icg
 from implicitcg.base.watching import watching
+from implicitcg.core import AbstractProblem, AbstractSolver
+from implicitcg.equations import QP, AffineEquilibrium, Composite, Conic
+from implicitcg.solvers.automatic import default_solver
 
 
 def problem(alpha=0.75):
@@ -43,6 +48,51 @@ def test_a_solver_that_is_none_and_a_solver_for_another_problem_are_refused():
         icg.solve(problem(), solver="newton")
     with pytest.raises(TypeError, match="has no smooth and no penalty"):
         icg.solve(icg.root(lambda z, a: z - a, 1.0), icg.solvers.ActiveSet())
+
+
+def everywhere(kind):
+    """A class and all that inherit from it."""
+    return {kind}.union(*map(everywhere, kind.__subclasses__()))
+
+
+def test_every_solver_says_what_it_solves_in_its_type_and_is_asked_by_it():
+    for solver in everywhere(AbstractSolver):
+        told = [get_args(base)[0] for base in vars(solver).get("__orig_bases__", ()) if get_args(base)]
+        for kind in told if solver is not AbstractSolver else ():
+            assert solver.solves is (get_origin(kind) or kind)
+    shown = {name: getattr(icg.solvers, name) for name in dir(icg.solvers) if name[0].isupper()}
+    assert all(issubclass(kind, AbstractSolver) for kind in shown.values())  # the room publishes solvers only
+    kinds = {"ActiveSet": Composite, "Pivoting": QP, "PeacemanRachford": AffineEquilibrium, "Newton": AbstractProblem}
+    assert {name: shown[name].solves for name in kinds} == kinds and icg.solvers.external.SCS.solves is Conic
+    with pytest.raises(TypeError, match=r"Polished .* it solves a QP, .* Composite has no P and .* use ActiveSet\."):
+        icg.solve(problem(), icg.solvers.Polished(icg.solvers.Pivoting()))
+    nonconvex = icg.mcp_regression(jnp.eye(2), jnp.ones(2), 0.1)
+    with pytest.raises(TypeError, match=r"weighted l1 penalty .* LeastSquares plus MCP\. .* use SemismoothNewton\."):
+        icg.solve(nonconvex, icg.solvers.ActiveSet())
+
+
+class Square(AbstractProblem):
+    """`z^2 = a`."""
+
+    a: jax.Array
+
+    def residual(self, z):
+        return z**2 - self.a
+
+    def initial(self):
+        return jnp.ones_like(self.a)
+
+
+class NamedSquare(Square):
+    def default_solver(self):
+        return icg.solvers.Broyden()
+
+
+def test_a_problem_of_ones_own_gets_the_general_solver_unless_it_names_one():
+    a = jnp.asarray([4.0, 9.0])
+    np.testing.assert_allclose(icg.solve(Square(a)).value, [2, 3], rtol=1e-12)
+    assert isinstance(default_solver(Square(a)), icg.solvers.Newton)
+    assert isinstance(default_solver(NamedSquare(a)), icg.solvers.Broyden)
 
 
 def test_a_starting_point_that_cannot_be_guessed_is_asked_for():

@@ -50,6 +50,19 @@ class Composite(AbstractProblem[Array], Generic[F, G]):
         """`f(z) + g(z)`."""
         return self.smooth.value(z) + self.penalty.value(z)
 
+    def relative_gap(self, z: Float[Array, " p"]) -> Float[Array, ""] | None:
+        """The duality gap at `z`, relative to the objective at zero; NaN where the conjugates are not known.
+
+        With `v = grad f(z)` and the largest `tau <= 1` for which `g*(-tau v)` is finite, the gap is
+        `f(z) + f*(tau v) + g(z) + g*(-tau v)`. Coordinates that are not penalised are taken to be optimal.
+        """
+        if not self.penalty.convex:
+            return None
+        tau, conjugate = self.penalty.conjugate(-self.smooth.gradient(z))
+        zero = jnp.abs(self.objective(jnp.zeros_like(z)))
+        gap = jnp.maximum(self.smooth.fenchel(z, tau) + self.penalty.value(z) + conjugate, 0)
+        return gap / jnp.where(zero > 0, zero, 1)
+
     def initial(self) -> Float[Array, " p"]:
         """Zeros."""
         p, dtype = self.smooth.dimension()

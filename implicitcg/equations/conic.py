@@ -21,10 +21,8 @@ from ..core import AbstractProblem, Certificate, Linearisation, judge_positive_d
 from ..core.vertices import kinks_of
 from ..linear import AbstractMatrix, problem_matrix
 from ..penalties.cones import AbstractCone
-from .quadratic_certificate import dependence, rank
-
-ENUMERATED = 200  # unknowns up to which the elements at the kinks are formed
-LARGE = 2000  # variables up to which a certificate factorises densely
+from .quadratic_certificate import dependence, independence
+from .thresholds import THRESHOLDS
 
 
 class ConicPoint(NamedTuple):
@@ -96,7 +94,7 @@ class Conic(AbstractProblem[ConicPoint]):
         `A d + D e = 0` gives `D e = 0`.
         """
         n, m = len(z.x), len(z.v)
-        if n + m <= ENUMERATED:
+        if n + m <= THRESHOLDS.unknowns:
             found = super().certificate(z, residual, tolerance)
             if found.verdict == "singular":
                 reason = self._dependence(np.asarray(z.v, np.float64), tolerance)
@@ -117,7 +115,7 @@ class Conic(AbstractProblem[ConicPoint]):
         """Which equalities and bounds that are met depend on each other, if any do."""
         where = layout(factors(self.cone))
         rows = np.concatenate([where.zero, where.orthant[v[where.orthant] <= _near(v, tolerance)]])
-        smallest, null = rank(self.A.on_host().tocsr()[rows].toarray())
+        smallest, null = independence(self.A.on_host().tocsr()[rows].toarray())
         return None if smallest > 0 else dependence(null, [f"A[{i}]" for i in rows], len(where.zero))
 
     def _regular_in_every_element(self, v: np.ndarray, tolerance: float | None) -> tuple[bool, float]:
@@ -125,7 +123,7 @@ class Conic(AbstractProblem[ConicPoint]):
         fixed, loose = np.zeros(m, bool), np.zeros(m, bool)
         fixed[where.zero] = True
         fixed[where.orthant], loose[where.orthant] = v[where.orthant] < -near, v[where.orthant] > near
-        if n > LARGE or m - loose.sum() > n:  # more rows than variables are dependent
+        if n > THRESHOLDS.variables or m - loose.sum() > n:  # more rows than variables are dependent
             return False, 0.0
         A = self.A.on_host().toarray()
         P = np.zeros((n, n)) if self.P is None else self.P.on_host().toarray()

@@ -14,12 +14,10 @@ from jax import Array
 from ..base import kink_tolerance
 from ..core import Certificate, judge_positive_definite
 from ..penalties import AbstractSeparable, Branches
+from .thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
     from .composite import Composite
-
-SMALLEST = 32  # faces up to this size share one program
-ENUMERATED = 10  # kinks of a nonconvex penalty up to which all vertices are compared: 1024 determinants
 
 
 def certify_face(problem: Composite, z: Array, residual: float, tolerance: float | None) -> Certificate:
@@ -86,7 +84,7 @@ def _by_vertices(
     point: str,
 ) -> Certificate:
     """Determinants at all vertices of an indefinite Hessian: nonzero and of one sign, or not."""
-    if kinks > ENUMERATED:
+    if kinks > THRESHOLDS.kinks:
         reason = f"the Hessian is indefinite and its {kinks} kinks are too many to compare all determinants"
         return Certificate("unknown", kinks, margin, np.nan, 0, reason + point)
     enters, bends = np.flatnonzero(tied[index]), np.flatnonzero(bending[index])
@@ -127,7 +125,9 @@ def _block(problem: Composite, z: Array, index: Array, tied: Array) -> Array:
 
 
 def _hessian(problem: Composite, z: Array, index: np.ndarray, tied: np.ndarray) -> np.ndarray:
-    padded = np.zeros(max(SMALLEST, 1 << max(len(index) - 1, 0).bit_length()), np.int32)  # few shapes, so few programs
+    # few shapes, so few programs
+    size = max(THRESHOLDS.smallest_face, 1 << max(len(index) - 1, 0).bit_length())
+    padded = np.zeros(size, np.int32)
     padded[: len(index)] = index
     block = _block(problem, *jax.device_put((z, padded, tied)))
     return np.asarray(block)[: len(index), : len(index)]

@@ -34,7 +34,7 @@ def _judge(P: np.ndarray, A: np.ndarray, G: np.ndarray, v: np.ndarray, near: flo
     count = int(kinks.sum())
     active = np.flatnonzero(strong | kinks)
     rows, scale = np.concatenate([A, G[active]]), max(float(np.abs(P).max()), np.finfo(P.dtype).tiny)
-    smallest, null = rank(rows)
+    smallest, null = independence(rows)
     if smallest == 0.0:
         names = [f"A[{i}]" for i in range(len(A))] + [f"G[{i}]" for i in active]
         reason = dependence(null, names, len(A))
@@ -69,7 +69,7 @@ def dependence(null: np.ndarray, names: list[str], equalities: int) -> str:
     return f"the active constraints {shown} are linearly dependent: {consequence}"
 
 
-def rank(rows: np.ndarray) -> tuple[float, np.ndarray]:
+def independence(rows: np.ndarray) -> tuple[float, np.ndarray]:
     """The smallest singular value of rows, 0 where they are dependent to rounding, and then their dependence."""
     if len(rows) == 0:
         return np.inf, np.zeros(0)

@@ -6,7 +6,6 @@ search that outgrows one goes on with the next, and a face takes the smallest fa
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import operator
 import os
@@ -17,18 +16,7 @@ import numpy as np
 
 from ..linear import AbstractDesign
 from ..penalties import AbstractSmooth, LeastSquares
-
-
-@dataclasses.dataclass(frozen=True)
-class Thresholds:
-    """What was measured, on two cores of a shared x86 server, 2026."""
-
-    whole: int = 512  # up to this many coordinates all of them are the working set: one Gram matrix, made once
-    largest: int = 4096  # coordinates of the largest matrix: a factor of this order takes seconds
-    sparse: int = 1024  # the same where `X` is sparse and a support may outgrow any: products cost less than the factor
-
-
-THRESHOLDS = Thresholds()
+from .thresholds import THRESHOLDS
 
 
 def room_for(capacity: int, p: int, dtype: Any) -> int:

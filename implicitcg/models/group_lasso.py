@@ -19,7 +19,7 @@ def group_lasso(
     *,
     fit_intercept: bool = False,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[LeastSquares, GroupL2]:
     """The group LASSO `min_w 1/(2n) ||y - X w - b||^2 + sum_g alpha_g sqrt(size_g) ||w_g||`.
 
     Args:
@@ -60,7 +60,7 @@ def multitask_lasso(
     *,
     fit_intercept: bool = False,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[MultitaskLeastSquares, GroupL2]:
     """The multitask LASSO `min_W 1/(2n) ||Y - X W - 1 b^T||^2 + sum_j alpha_j ||W_j||`, `W_j` the rows of `W`.
 
     Args:

@@ -17,7 +17,7 @@ def lasso(
     *,
     fit_intercept: bool = False,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[LeastSquares, L1]:
     """The LASSO problem `min_w 1/(2n) ||y - X w - b||^2 + sum_j alpha_j |w_j|`, scikit-learn's scaling.
 
     Args:
@@ -56,7 +56,7 @@ def elastic_net(
     *,
     fit_intercept: bool = False,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[LeastSquares, ElasticNet]:
     """The elastic net `1/(2n) ||y - X w - b||^2 + alpha l1_ratio ||w||_1 + alpha (1 - l1_ratio)/2 ||w||^2`.
 
     Args:

@@ -19,7 +19,7 @@ def svm(
     C: Float[ArrayLike, "*n"],
     *,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[DualQuadratic, BoxedL1]:
     """The linear support vector machine `min_w 1/2 ||w||^2 + sum_i C_i max(0, 1 - y_i x_i^T w)`.
 
     scikit-learn's `LinearSVC(loss="hinge", fit_intercept=False)`. The equation solved is that of the dual,
@@ -62,7 +62,7 @@ def svr(
     epsilon: Float[ArrayLike, ""] = 0.0,
     *,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[DualQuadratic, BoxedL1]:
     """Linear support vector regression `min_w 1/2 ||w||^2 + sum_i C_i max(0, |y_i - x_i^T w| - epsilon)`.
 
     scikit-learn's `LinearSVR(loss="epsilon_insensitive", fit_intercept=False)`. The equation solved is that of the

@@ -12,7 +12,7 @@ shift `mu` grows while steps are cut and falls to rounding level otherwise, so t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +23,8 @@ from jaxtyping import Bool, Float, Int
 from ...base import while_loop
 from ...linear.factorisation import ordered_index
 from ...linear.solves import largest_eigenvalue
-
-HALVINGS = 12
-LARGEST_SHIFT = 1.0
-FACES = (128, 512)  # static sizes of face, besides that of the whole problem
+from ...penalties import AbstractBlocks
+from .thresholds import THRESHOLDS
 
 
 class Quadratic(NamedTuple):
@@ -34,7 +32,7 @@ class Quadratic(NamedTuple):
 
     hessian: Float[Array, "c c"]
     linear: Float[Array, " c"]
-    penalty: Any
+    penalty: AbstractBlocks
     movable: Bool[Array, " c"]
 
 
@@ -76,7 +74,7 @@ def solve_quadratic(
 
         def worse(trial: tuple[Array, Array, Array]) -> Bool[Array, ""]:
             count, _, there = trial
-            return ~(there <= here + slack) & (count <= HALVINGS)
+            return ~(there <= here + slack) & (count <= THRESHOLDS.halvings)
 
         def halve(trial: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             count, _, _ = trial
@@ -87,7 +85,7 @@ def solve_quadratic(
         kept = there <= here + slack
         after = jnp.where(kept, moved, v)
         shift = jnp.where(count == 1, state.shift / 100, jnp.maximum(state.shift, 1e-8) * 10)
-        shift = jnp.clip(shift, least, LARGEST_SHIFT)
+        shift = jnp.clip(shift, least, THRESHOLDS.largest_shift)
         change = jnp.max(jnp.abs(after - state.v), initial=0.0)
         return _State(after, jnp.where(kept, there, here), change, shift, state.rounds + 1)
 
@@ -136,7 +134,7 @@ def _newton_direction(problem: Quadratic, v: Array, u: Array, step: Array, shift
         reduced = -cho_solve((factor, True), jnp.where(inside, descent[index], 0))
         return jnp.zeros_like(v).at[jnp.where(inside, index, size)].set(reduced, mode="drop")
 
-    capacities = [*(c for c in FACES if 2 * c <= size), size]
+    capacities = [*(c for c in THRESHOLDS.faces if 2 * c <= size), size]
     bucket = jnp.sum(jnp.asarray(capacities[:-1], jnp.int32) < count)
     direction = solve(size) if len(capacities) == 1 else lax.switch(bucket, [lambda c=c: solve(c) for c in capacities])
     return jnp.where(jnp.isfinite(direction).all(), direction, 0)

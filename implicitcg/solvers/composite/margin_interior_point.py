@@ -17,14 +17,9 @@ from ...equations import Composite
 from ...linear import BucketedFactor
 from ...penalties import BoxedL1, DualQuadratic
 from ..lasso.quadratic_loss import gap_tolerance
-from .semismooth_newton import relative_gap
+from .thresholds import THRESHOLDS
 
 Margin: TypeAlias = Composite[DualQuadratic, BoxedL1]
-
-INSIDE = 0.995  # how much of the way to the boundary a step may go
-NEAR = 0.01  # of the tolerance: where it is left to Newton's method
-STALLED = 5  # steps without progress after which it ends
-LOST = 3  # faces without progress after which the best is taken
 
 
 class _Sides(NamedTuple):
@@ -137,7 +132,7 @@ class MarginInteriorPoint(AbstractSolver[Margin]):
         close = change <= gap_tolerance(self.tolerance, z.dtype) * (1 + _size(z))
         status = Status.where(close, Status.converged, Status.not_converged)
         status = Status.where(jnp.isfinite(change), status, Status.diverged)
-        return Found(z, status, near.steps, end.memory, relative_gap(problem, z))
+        return Found(z, status, near.steps, end.memory, problem.relative_gap(z))
 
     def _start(self, sides: _Sides) -> _Point:
         """All multipliers half way, and the tube lifted off the margins by their mean."""
@@ -150,7 +145,7 @@ class MarginInteriorPoint(AbstractSolver[Margin]):
     def _approach(self, problem: Margin) -> _State:
         """Steps as long as they come nearer; the multipliers are those of the best."""
         sides = _Sides.of(problem)
-        tolerance = NEAR * gap_tolerance(self.tolerance, sides.cost.dtype)
+        tolerance = THRESHOLDS.near * gap_tolerance(self.tolerance, sides.cost.dtype)
         eps = float(jnp.finfo(sides.cost.dtype).eps)
 
         def measured(point: _Point) -> tuple[Array, Array]:
@@ -164,7 +159,7 @@ class MarginInteriorPoint(AbstractSolver[Margin]):
             objective = jnp.sum(jnp.square(state.point.w)) / 2 + jnp.sum(sides.cost * state.point.excess)
             exact = (state.change <= tolerance * (1 + _size(state.z))) & (state.gap <= eps * objective)
             closed = state.gap <= eps**2 * first
-            return ~exact & ~closed & (state.steps < self.max_steps) & (state.idle < STALLED)
+            return ~exact & ~closed & (state.steps < self.max_steps) & (state.idle < THRESHOLDS.stalled)
 
         def step(state: _State) -> _State:
             point = _predictor_corrector(sides, state.point)
@@ -196,7 +191,7 @@ def _exact(problem: Margin, start: Float[Array, " n"], change: Float[Array, ""])
         better = (there < face.change) & ~face.last  # whose round only makes the factor, at the best point
         idle = jnp.where(there < 0.5 * face.change, 0, face.idle + 1)
         best, change = jnp.where(better, moved, face.best), jnp.where(better, there, face.change)
-        last = (change <= 20 * eps * _size(best)) | (idle >= LOST) | face.last
+        last = (change <= 20 * eps * _size(best)) | (idle >= THRESHOLDS.lost) | face.last
         return _Face(jnp.where(last, best, moved), best, change, memory, idle, last, face.last)
 
     shapes = jax.eval_shape(lambda z: newton(z)[0], start)
@@ -232,7 +227,7 @@ def _predictor_corrector(sides: _Sides, point: _Point) -> _Point:
     aim = mean * (shrunk / mean) ** 3
     bent = predictor.a * predictor.slack, predictor.room * predictor.excess
     d = direction(aim - a * slack - bent[0], aim - room * excess - bent[1])
-    return _moved(point, d, INSIDE * _length(point, d))
+    return _moved(point, d, THRESHOLDS.inside * _length(point, d))
 
 
 def _moved(point: _Point, d: _Point, length: Array) -> _Point:
@@ -240,6 +235,6 @@ def _moved(point: _Point, d: _Point, length: Array) -> _Point:
 
 
 def _length(point: _Point, d: _Point) -> Float[Array, ""]:
-    """The longest step, at most 1 / INSIDE, that leaves nothing negative."""
+    """The longest step, at most 1 / THRESHOLDS.inside, that leaves nothing negative."""
     v, dv = jnp.stack(point[:-1]), jnp.stack(d[:-1])
-    return jnp.minimum(1 / INSIDE, jnp.min(jnp.where(dv < 0, -v / jnp.where(dv < 0, dv, -1), jnp.inf)))
+    return jnp.minimum(1 / THRESHOLDS.inside, jnp.min(jnp.where(dv < 0, -v / jnp.where(dv < 0, dv, -1), jnp.inf)))

@@ -19,10 +19,9 @@ from ...penalties import AbstractBlocks, AbstractSmooth
 from ..lasso.quadratic_loss import gap_tolerance
 from .face_newton import Quadratic, solve_quadratic
 from .proximal_gradient import ProximalGradient
+from .thresholds import THRESHOLDS
 
 Blocks: TypeAlias = Composite[AbstractSmooth, AbstractBlocks]
-
-ENTERING = 16  # violating coordinates let into the first working set; twice as many each time
 
 
 class _State(NamedTuple):
@@ -93,7 +92,7 @@ class SemismoothNewton(AbstractSolver[Blocks]):
             away = away | (problem.objective(2 * z) < 0.9 * problem.objective(z))
         status = Status.where(away & (status == Status.converged), Status.not_attained, status)
         status = Status.where(jnp.isfinite(change), status, Status.diverged)
-        return Found(z, status, state.rounds, memory, relative_gap(problem, z))
+        return Found(z, status, state.rounds, memory, problem.relative_gap(z))
 
     def _stage(self, problem: Blocks, tolerance: float, size: int, last: bool, state: _State) -> _State:
         """Working sets of one static size, until it converges or what is free outgrows half of it."""
@@ -113,7 +112,7 @@ class SemismoothNewton(AbstractSolver[Blocks]):
         def step(state: _State) -> _State:
             z = state.z
             ranked, free = _ranked(problem, z, state.gradient, size)
-            entering = ENTERING * 2 ** jnp.minimum(state.steps, 20)
+            entering = THRESHOLDS.entering * 2 ** jnp.minimum(state.steps, 20)
             allowed = jnp.arange(size, dtype=jnp.int32) < free.astype(jnp.int32) + entering
             if whole is None:
                 index, movable, block = ranked, allowed, smooth.hessian_block(z, ranked)
@@ -224,19 +223,3 @@ def _finish(problem: Blocks, z: Array) -> tuple[Array, BucketedFactor, Float[Arr
     shapes = jax.eval_shape(lambda z: problem.factorise(z)[0], z)
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return fori_loop(0, steps + 1, newton, (z, empty, jnp.zeros((), z.dtype)))
-
-
-def relative_gap(problem: Composite, z: Float[Array, " p"]) -> Float[Array, ""] | None:
-    """The duality gap at `z`, relative to the objective at zero; NaN where the conjugates are not known.
-
-    With `v = grad f(z)` and the largest `tau <= 1` for which `g*(-tau v)` is finite, the gap is
-    `f(z) + f*(tau v) + g(z) + g*(-tau v)`. Coordinates that are not penalised are taken to be optimal.
-    """
-    if not problem.penalty.convex:
-        return None
-    smooth, penalty = problem.smooth, problem.penalty
-    gradient = smooth.gradient(z)
-    tau, conjugate = penalty.conjugate(-gradient)
-    zero = jnp.abs(problem.objective(jnp.zeros_like(z)))
-    gap = jnp.maximum(smooth.fenchel(z, tau) + penalty.value(z) + conjugate, 0)
-    return gap / jnp.where(zero > 0, zero, 1)

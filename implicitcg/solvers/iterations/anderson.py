@@ -8,7 +8,7 @@ import equinox as eqx
 
 from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.anderson import AndersonMixing
-from .equation import run
+from .equation import solve_by
 
 
 class Anderson(AbstractSolver[AbstractProblem]):
@@ -50,4 +50,4 @@ class Anderson(AbstractSolver[AbstractProblem]):
     def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
         mixing = AndersonMixing(self.memory, self.ridge, self.damping, self.restart)
-        return run(problem, init, mixing, self.tolerance, self.max_steps)
+        return solve_by(problem, init, mixing, self.tolerance, self.max_steps)

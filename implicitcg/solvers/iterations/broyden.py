@@ -10,7 +10,7 @@ from jax import Array
 
 from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.iteration import norm
-from .equation import run
+from .equation import solve_by
 
 
 class _Memory(NamedTuple):
@@ -76,4 +76,4 @@ class Broyden(AbstractSolver[AbstractProblem]):
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
-        return run(problem, init, _Update(self.memory, self.restart), self.tolerance, self.max_steps)
+        return solve_by(problem, init, _Update(self.memory, self.restart), self.tolerance, self.max_steps)

@@ -42,7 +42,7 @@ def found(equation: Equation, reached: Reached, steps: Array | None = None, memo
     return Found(equation.unravel(reached.point), status, reached.steps if steps is None else steps, memory)
 
 
-def run(problem: AbstractProblem, init: Any, method: Method, tolerance: float | None, max_steps: int) -> Found:
+def solve_by(problem: AbstractProblem, init: Any, method: Method, tolerance: float | None, max_steps: int) -> Found:
     """Solve by one method from beginning to end."""
     posed = equation(problem, init, tolerance)
     return found(posed, iterate(posed.evaluate, posed.start, method, posed.tolerance, max_steps))

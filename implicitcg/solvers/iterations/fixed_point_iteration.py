@@ -8,7 +8,7 @@ import equinox as eqx
 
 from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.iteration import Damped
-from .equation import run
+from .equation import solve_by
 
 
 class FixedPointIteration(AbstractSolver[AbstractProblem]):
@@ -39,4 +39,4 @@ class FixedPointIteration(AbstractSolver[AbstractProblem]):
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
         """See `AbstractSolver.run`."""
-        return run(problem, init, Damped(self.damping), self.tolerance, self.max_steps)
+        return solve_by(problem, init, Damped(self.damping), self.tolerance, self.max_steps)

@@ -14,11 +14,11 @@ from ...core import AbstractSolver, Found
 from ...equations import Composite
 from ...penalties import AbstractShrinkage, LeastSquares
 from .last_step import Known, finish
-from .momentum import Reached, descend
+from .momentum import Iterate, accelerated
 from .quadratic_loss import QuadraticLoss, gap_tolerance, relative_gap, violation
 from .slot_sizes import Sizes, most_independent, slot_sizes
 from .slots import Slots, open_slots
-from .stretch import Standing, begin, grown, walked
+from .stretch import Standing, grown, walked
 from .thresholds import THRESHOLDS
 
 
@@ -81,7 +81,7 @@ class ActiveSet(AbstractSolver[Composite[LeastSquares, AbstractShrinkage]]):
         single = len(stages) == 1 and not beyond
 
         def attempt(at: tuple[Standing, Known, Int[Array, ""]]) -> tuple[Standing, Known, Int[Array, ""]]:
-            standing = begin(loss, jnp.where(at[2] > 0, 0, init))
+            standing = Standing.at(loss, jnp.where(at[2] > 0, 0, init))
             if single:
                 return *_stage(loss, stages[0], tolerance, self.max_steps, standing), at[2] + 1
             for sizes in stages:
@@ -100,8 +100,8 @@ class ActiveSet(AbstractSolver[Composite[LeastSquares, AbstractShrinkage]]):
 
         end = standing.w, standing.gradient, standing.value, standing.knots
         if beyond:
-            start = Reached(*end[:3], standing.gap, jnp.zeros((), jnp.int32))
-            last = descend(loss, start, tolerance, THRESHOLDS.patience * self.max_steps)
+            start = Iterate(*end[:3], standing.gap, jnp.zeros((), jnp.int32))
+            last = accelerated(loss, start, tolerance, THRESHOLDS.patience * self.max_steps)
             end = *last[:3], standing.knots + last.steps
         limit = len(init) if beyond else stages[-1].limit
         return finish(problem, loss, tolerance, limit, *end, block if single else None)
@@ -126,6 +126,10 @@ def _stage(
     room, or after `max_steps`.
     """
 
+    # The gap may be reached while a feature on its threshold has no slot. It sits on a kink, so the factor at the end,
+    # and an element of the derivative in which it is free, ask for its products with the active features: it gets a
+    # slot first. `spare` turns are allowed for that, in which every slot there is could have been filled; features that
+    # are still without one then are more than the slots can hold, and asking again would never end.
     def unfinished(at: _Stage) -> Bool[Array, ""]:
         far = (at.standing.gap > tolerance) | (at.lacking & (at.spare > 0))
         return far & (at.standing.steps < max_steps) & ~at.crowded

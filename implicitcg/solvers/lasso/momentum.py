@@ -13,7 +13,7 @@ from ...base import while_loop
 from .quadratic_loss import QuadraticLoss, relative_gap
 
 
-class Reached(NamedTuple):
+class Iterate(NamedTuple):
     """A point with the gradient and value of the loss there, the relative duality gap, and the steps taken."""
 
     w: Float[Array, " p"]
@@ -24,13 +24,13 @@ class Reached(NamedTuple):
 
 
 class _State(NamedTuple):
-    at: Reached
-    before: Reached
+    at: Iterate
+    before: Iterate
     momentum: Float[Array, ""]
     largest: Float[Array, ""]
 
 
-def descend(loss: QuadraticLoss, start: Reached, tolerance: float, max_steps: int) -> Reached:
+def accelerated(loss: QuadraticLoss, start: Iterate, tolerance: float, max_steps: int) -> Iterate:
     """From `start` to a relative duality gap of `tolerance`, or as far as `max_steps` lead.
 
     A step costs one product with `X` and one with its transpose: the gradient is affine, so that at the point that
@@ -55,7 +55,7 @@ def descend(loss: QuadraticLoss, start: Reached, tolerance: float, max_steps: in
         size = square / state.largest
         moved = ahead - size * gradient
         w = jnp.sign(moved) * jnp.maximum(jnp.abs(moved) - size * loss.threshold, 0)
-        new = Reached(w, loss.gradient(w), loss.value(w), at.gap, at.steps + 1)
+        new = Iterate(w, loss.gradient(w), loss.value(w), at.gap, at.steps + 1)
         step = w - ahead
         length = jnp.sum(jnp.square(step) / square)
         curvature = jnp.vdot(step, new.gradient - gradient) / jnp.where(length > 0, length, 1)

@@ -60,6 +60,8 @@ def open_slots(loss: QuadraticLoss, sizes: Sizes, w: Float[Array, " p"]) -> Slot
     if not (sizes.whole or isinstance(loss.smooth.X, AbstractDesign)):
         columns = _copied(loss, index, unit)
 
+    # The branches below differ in size only, so that a start with few active features pays for few products: a switch
+    # and no mask, since their number grows with the square of the size.
     def gram(first: int) -> Array:
         if first == 0:
             return jnp.zeros((size, size), dtype)
@@ -82,6 +84,9 @@ def open_slots(loss: QuadraticLoss, sizes: Sizes, w: Float[Array, " p"]) -> Slot
 
 def tidy(slots: Slots, sizes: Sizes, score: Float[Array, " p"]) -> Slots:
     """The same with a fresh tableau, and, where they are nearly full, with the least promising features dropped."""
+    # Every knot has added a row to the tableau, so at some time there are more rows than active features. Swept anew it
+    # has one row for each, and the rounding of all knots before is gone. The same moment serves to drop features: those
+    # that are active stay, of the others those that are predicted to enter last go.
     size = sizes.buffer
     active = slots.sign != 0
     number = active.sum().astype(jnp.int32)
@@ -154,6 +159,9 @@ def _swept(gram: Array, active: Array, number: Array, sizes: Sizes) -> Tableau:
 
 def add(loss: QuadraticLoss, slots: Slots, new: Int[Array, " k"], wanted: Bool[Array, " k"]) -> Slots:
     """With the features `new`, of which the first ones are wanted, in the slots behind those in use."""
+    # The Gram matrix grows by one strip of products, written twice, and the tableau by the same strip, to which all its
+    # sweeps are applied at once. What a slot beyond those wanted gets has unit zero: its products vanish, and the next
+    # chunk is written over it.
     smooth, at = loss.smooth, slots.filled
     zero = jnp.zeros_like(at)
     features = loss.threshold.shape[0]

@@ -38,13 +38,13 @@ class Standing(NamedTuple):
         number, count = jnp.zeros((), w.dtype), jnp.zeros((), jnp.int32)
         return cls(w, w, number, w, number, number, count, count)
 
-
-def begin(loss: QuadraticLoss, w: Float[Array, " p"]) -> Standing:
-    """The start of a homotopy at `w`."""
-    gradient, value, count = loss.gradient(w), loss.value(w), jnp.zeros((), jnp.int32)
-    strength = jnp.maximum(needed_strength(loss.threshold, gradient), 1)
-    entry, gap = violation(loss.threshold, gradient), relative_gap(loss, w, gradient, value)
-    return Standing(w, gradient, strength, entry, value, gap, count, count)
+    @classmethod
+    def at(cls, loss: QuadraticLoss, w: Float[Array, " p"]) -> Standing:
+        """The start of a homotopy at `w`: with penalties so large that no other feature would enter."""
+        gradient, value, count = loss.gradient(w), loss.value(w), jnp.zeros((), jnp.int32)
+        strength = jnp.maximum(needed_strength(loss.threshold, gradient), 1)
+        entry, gap = violation(loss.threshold, gradient), relative_gap(loss, w, gradient, value)
+        return cls(w, gradient, strength, entry, value, gap, count, count)
 
 
 def grown(
@@ -61,6 +61,7 @@ def grown(
     highest = jnp.where(full, THRESHOLDS.anyway, 1) * standing.strength
     strength = jnp.clip(entry[-1], lowest, jnp.maximum(highest, target))
     wanted = entry > THRESHOLDS.close * strength
+    # a walk that runs out of rows stops in the middle of its stretch, and a pass over `X` is lost: anew before that
     worn = slots.tableau.used > sizes.rows - (sizes.rows - sizes.room) // 2
 
     def change(slots: Slots) -> Slots:
@@ -82,9 +83,13 @@ def walked(
 
     Of the first `record` knots it returns the strengths and `1 + feature`, negative where it left, 0 for none.
     """
+    # The walk starts from the correlations of the full gradient, not from those that the last walk carried along. What
+    # rounding, and features that had no slot, have put between the two becomes the shift of the line, and is taken back
+    # on it. So no error outlives a stretch, and a start from anywhere is no special case.
     p, unit = sizes.features, loss.unit
     limits, used = slots.take(unit * loss.threshold), slots.used()
     correlation = -slots.take(unit * standing.gradient)
+    # what is left of a column beside the active ones is at most this where it depends on them to rounding
     floor = 10 * sizes.limit * jnp.finfo(limits.dtype).eps * jnp.diagonal(slots.gram)
     before = standing.strength
     line = line_from(correlation, slots.sign, before * limits, strength * limits, used, floor)
@@ -109,6 +114,8 @@ def _full(
     loss: QuadraticLoss, slots: Slots, w: Float[Array, " p"], speed: Float[Array, " c"]
 ) -> tuple[Float[Array, ""], Float[Array, " p"], Float[Array, " p"]]:
     """The value, the gradient, and how the gradient changes with the speed of the active variables."""
+    # The two products with `X^T` at the end are the pass over `X`, and what a stretch costs as a rule. The fits before
+    # them are made of the active columns only: of the copies in the slots, or by a design that knows its columns.
     smooth = loss.smooth
     moving = loss.unit * slots.scatter(speed, w.shape[0])
     if slots.columns is not None:
@@ -129,6 +136,8 @@ def _entry(
     loss: QuadraticLoss, gradient: Float[Array, " p"], change: Float[Array, " p"], strength: Float[Array, ""]
 ) -> Float[Array, " p"]:
     """The strength `x` at which `|g_j + (strength - x) change_j| = x t_j`, and at least `|g_j| / t_j` when violated."""
+    # until the next knot all is affine in the strength, so both sides of the condition are lines that meet where the
+    # feature enters; a knot in between makes the prediction wrong, which costs a repair and nothing else
     origin = gradient + strength * change
     up, down = loss.threshold + change, loss.threshold - change
     above = jnp.where(up > 0, origin / jnp.where(up > 0, up, 1), 0)

@@ -48,6 +48,9 @@ class Tableau(NamedTuple):
 
         With `L L^T = G_AA`, its rows are `diag(L) L^{-1} (G_A - I_A)`.
         """
+        # Sweeping the active variables one after the other eliminates them in this order, and so does Cholesky: row `e`
+        # of `U` is what is left of `G` at pivot `e`, with the pivot less one on the diagonal. So the whole product form
+        # of a set is one factor and one triangular solve, and not one change after another.
         size, dtype = gram.shape[0], gram.dtype
         index = ordered_index(active, jnp.zeros_like(active), room)
         count = jnp.minimum(active.sum(), room).astype(jnp.int32)
@@ -138,6 +141,8 @@ class Tableau(NamedTuple):
         when: Bool[Array, ""],
     ) -> Tableau:
         """Swept on `k`, or back; unchanged unless `when`."""
+        # A change that is not wanted writes the row that is there and does not count it: a branch would copy the whole
+        # tableau in a batch. A row behind those in use has the weight zero, so what it holds does not matter.
         turn = jnp.where(leaving, 1, -1).astype(column.dtype)
         row = column.at[k].set(pivot + turn)
         at = self.used
@@ -170,6 +175,8 @@ class Tableau(NamedTuple):
 
 def _forward_substitution(tableau: Tableau, right: Float[Array, "e k"]) -> Float[Array, "e k"]:
     """`(I + M)^{-1} right` with the strict lower triangle `M_{e,i} = D_i U_i,{k_e}`, by blocks of the rows in use."""
+    # A new variable has seen no sweep yet. Its entries in the rows depend on each other, each on those before, which is
+    # a triangular system; by blocks it is a few large products instead of one small step a row.
     e, k = right.shape
     spare = -e % BLOCK
     rows = jnp.pad(tableau.rows, ((0, spare), (0, 0)))

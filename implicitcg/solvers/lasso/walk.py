@@ -17,10 +17,10 @@ from ...base import while_loop
 from .quadratic_loss import QuadraticLoss, relative_gap, violation
 from .slot_sizes import Sizes, slot_sizes
 from .slots import Slots, open_slots
-from .stretch import Standing, begin, grown, walked
+from .stretch import Standing, grown, walked
 
 
-class Point(NamedTuple):
+class PathPoint(NamedTuple):
     """The solution at one penalty: coefficients, their derivative by the penalty, and the relative gap."""
 
     coef: Float[Array, " p"]
@@ -45,10 +45,10 @@ def walk_path(
     *,
     max_steps: int,
     max_knots: int,
-) -> tuple[Point, Walk]:
+) -> tuple[PathPoint, Walk]:
     """The solutions for `strengths`, in descending order, times the thresholds of `loss`, and the knots between."""
     sizes = slot_sizes(loss)[-1]
-    standing = begin(loss, jnp.zeros_like(loss.threshold))
+    standing = Standing.at(loss, jnp.zeros_like(loss.threshold))
     start = Walk(
         open_slots(loss, sizes, standing.w),
         standing._replace(strength=jnp.max(standing.entry)),
@@ -58,7 +58,7 @@ def walk_path(
         jnp.zeros((), jnp.int32),
     )
 
-    def to(walk: Walk, strength: Array) -> tuple[Walk, Point]:
+    def to(walk: Walk, strength: Array) -> tuple[Walk, PathPoint]:
         # a fresh budget of steps for every penalty
         walk = walk._replace(standing=walk.standing._replace(steps=jnp.zeros_like(walk.standing.steps)))
         walk = while_loop(
@@ -98,11 +98,11 @@ def _stretch(loss: QuadraticLoss, sizes: Sizes, target: Array, at: Walk) -> Walk
     )
 
 
-def _point(loss: QuadraticLoss, strength: Array, at: Walk) -> Point:
+def _point(loss: QuadraticLoss, strength: Array, at: Walk) -> PathPoint:
     """The solution at `strength`; where the path has not begun, the penalties are larger than needed."""
     standing, slots = at.standing, at.slots
     limits = slots.take(loss.unit * loss.threshold)
     drift = slots.tableau.product(slots.gram, limits * slots.sign)
     slope = loss.unit * slots.scatter(jnp.where(slots.sign != 0, drift, 0), len(standing.w))
     gap = relative_gap(loss, standing.w, standing.gradient, standing.value, strength)
-    return Point(standing.w, slope, gap)
+    return PathPoint(standing.w, slope, gap)

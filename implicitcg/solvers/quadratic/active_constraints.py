@@ -14,10 +14,7 @@ from ...core import Found
 from ...equations import QP
 from ...equations.quadratic_program import KKT
 from ...linear import KKTFactor, eliminate, gram, negligible, principal, regular
-
-DOUBTFUL = 1e4  # roundings of a relative pivot below which rows are looked at for dependence
-CLEAR = 1e4  # how many times larger than the slack a multiplier of an interior point is that stays positive
-EXCHANGES = 8  # rounds of the polish after an interior point method; one is enough as a rule
+from .thresholds import THRESHOLDS
 
 
 class Rows(NamedTuple):
@@ -67,7 +64,7 @@ def independent(
     diagonal = jnp.diagonal(H)
     pivots = jnp.square(jnp.diagonal(C)) / jnp.where(active & (diagonal > 0), diagonal, 1)
     # the ridge under `C` lifts the pivots of dependent rows; the eigenvalues below have none, and decide
-    dependent = wanted & ~jnp.all(pivots > DOUBTFUL * float(jnp.finfo(z.dtype).eps))
+    dependent = wanted & ~jnp.all(pivots > THRESHOLDS.doubtful * float(jnp.finfo(z.dtype).eps))
 
     def unfinished(state: tuple) -> Bool[Array, ""]:
         return state[3] & jnp.any(state[0])
@@ -91,8 +88,8 @@ def independent(
     return active, C
 
 
-class Polished(NamedTuple):
-    """A solution on a set of active constraints, whether it is one, and the set that its signs suggest.
+class Candidate(NamedTuple):
+    """A candidate solution on a set of active constraints, whether it is one, and the set that its signs suggest.
 
     `strict` says that every active constraint has a positive multiplier, or one of several: the derivative of the tie
     rule belongs to it.
@@ -104,9 +101,9 @@ class Polished(NamedTuple):
     following: Bool[Array, " m"]
 
 
-def polished(
+def candidate_on(
     problem: QP, factor: KKTFactor, rows: Rows, positive: Bool[Array, " m"], steps: Int[Array, ""]
-) -> Polished:
+) -> Candidate:
     """The solution on the active set of `factor`, to rounding; residual and signs are judged.
 
     `positive` are constraints known to have a positive multiplier. Where multipliers are not unique it may be zero in
@@ -130,10 +127,10 @@ def polished(
     v = jnp.where(factor.active, jnp.where(strong, -z, 0), slack)
     status = Status.where(accepted, Status.converged, Status.not_converged)
     found = Found(KKT(x, y, v), status, steps, factor)
-    return Polished(found, accepted, jnp.all(kept | ~factor.active), following)
+    return Candidate(found, accepted, jnp.all(kept | ~factor.active), following)
 
 
-def exchanged(problem: QP, x: Array, y: Array, s: Array, z: Array, steps: Int[Array, ""]) -> Polished:
+def exchanged(problem: QP, x: Array, y: Array, s: Array, z: Array, steps: Int[Array, ""]) -> Candidate:
     """The polish on the active set of a point near the solution, exchanging constraints whose signs come out wrong.
 
     `K = P + t G_S^T G_S + ...` is definite wherever the solution is unique, for linear programs too. Constraints with
@@ -147,7 +144,7 @@ def exchanged(problem: QP, x: Array, y: Array, s: Array, z: Array, steps: Int[Ar
     size, square = jnp.trace(P), jnp.sum(G * G)
     added = jnp.where((size > 0) & (square > 0), size, 1) / jnp.where(square > 0, square, 1)
 
-    def on(active: Array, z: Array) -> Polished:
+    def on(active: Array, z: Array) -> Candidate:
         held = jnp.where(active[:, None], G, 0)
         space = eliminate(P + added * (held.T @ held), A)
         H, lengths = gram(space, G)
@@ -156,15 +153,15 @@ def exchanged(problem: QP, x: Array, y: Array, s: Array, z: Array, steps: Int[Ar
         healthy = space.definite & regular(C, jnp.where(active, jnp.diagonal(H), 1))
         rows = row_tolerances(problem, x, H, lengths)
         # in the middle of all solutions: the multiplier is far larger than the slack, each in units of its rounding
-        positive = interior_z * rows.entering > CLEAR * interior_s * rows.multiplier
-        return polished(problem, KKTFactor(space, active, C, added, healthy), rows, positive, steps)
+        positive = interior_z * rows.entering > THRESHOLDS.clear * interior_s * rows.multiplier
+        return candidate_on(problem, KKTFactor(space, active, C, added, healthy), rows, positive, steps)
 
-    def unfinished(state: tuple[Polished, Array, Array, Array]) -> Bool[Array, ""]:
+    def unfinished(state: tuple[Candidate, Array, Array, Array]) -> Bool[Array, ""]:
         end, following, _, rounds = state
         changed = jnp.any(following != end.found.memory.active)
-        return (rounds == 0) | (~(end.accepted & end.strict) & (rounds < EXCHANGES) & changed)
+        return (rounds == 0) | (~(end.accepted & end.strict) & (rounds < THRESHOLDS.exchanges) & changed)
 
-    def exchange(state: tuple[Polished, Array, Array, Array]) -> tuple[Polished, Array, Array, Array]:
+    def exchange(state: tuple[Candidate, Array, Array, Array]) -> tuple[Candidate, Array, Array, Array]:
         end, following, z, rounds = state
         new = on(following, z)
         kept = end.accepted & ~new.accepted

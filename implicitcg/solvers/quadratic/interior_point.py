@@ -16,7 +16,7 @@ from ...base import Status, one_by_one, while_loop
 from ...core import AbstractSolver, Found
 from ...equations import QP
 from ...equations.quadratic_program import KKT
-from .active_constraints import Polished, blank, exchanged
+from .active_constraints import Candidate, blank, exchanged
 from .no_solution import infeasible, unbounded, unique
 
 
@@ -64,12 +64,12 @@ class InteriorPoint(AbstractSolver[QP]):
         state = _State(point, _error(problem, point), zero, jnp.zeros((), bool))
         goals = goal * 100.0 ** -jnp.arange(1 + max(0, round(math.log(goal / (1e3 * eps), 100))), dtype=point.x.dtype)
 
-        def refused(carry: tuple[_State, Polished, Array]) -> Bool[Array, ""]:
+        def refused(carry: tuple[_State, Candidate, Array]) -> Bool[Array, ""]:
             state, end, rounds = carry
             near = state.error <= 1e3 * goals[jnp.maximum(rounds - 1, 0)]
             return (rounds == 0) | (~end.accepted & near & (rounds < len(goals)))
 
-        def further(carry: tuple[_State, Polished, Array]) -> tuple[_State, Polished, Array]:
+        def further(carry: tuple[_State, Candidate, Array]) -> tuple[_State, Candidate, Array]:
             state, _, rounds = carry
             state = self._approach(problem, state, goals[rounds])
             return state, exchanged(problem, *state.point, state.steps), rounds + 1

@@ -14,13 +14,9 @@ from ...base import one_by_one, only_where, while_loop
 from ...core import AbstractSolver, Found
 from ...equations import QP
 from ...linear import Eliminated, KKTFactor, eliminate, gram, principal, regular
-from .active_constraints import Rows, independent, polished, row_tolerances
+from .active_constraints import Rows, candidate_on, independent, row_tolerances
 from .interior_point import InteriorPoint
-
-BLOCKS = 2  # rounds without progress after which constraints are exchanged one at a time
-PATIENCE = 30  # rounds without progress after which the search is given up
-SMALL = 40  # variables and constraints up to which a batch is searched at once; above, its elements one after another
-MANY = 4  # constraints an unknown, above which an interior point method, with matrices of the size of `x`, is cheaper
+from .thresholds import THRESHOLDS
 
 
 class Pivoting(AbstractSolver[QP]):
@@ -47,16 +43,16 @@ class Pivoting(AbstractSolver[QP]):
 
     def run(self, problem: QP, init: Any) -> Found:
         """See `AbstractSolver.run`; `init.v < 0` the guess of its active set."""
-        if len(problem.h) > MANY * len(problem.q):
+        if len(problem.h) > THRESHOLDS.constraints * len(problem.q):
             return self.otherwise.run(problem, init)
         # small ones are searched at once, in rounds for the whole batch; what they leave, and large ones, one by one
-        small = len(problem.q) + len(problem.h) <= SMALL
+        small = len(problem.q) + len(problem.h) <= THRESHOLDS.at_once
         return self._run(problem, init) if small else one_by_one(self._run)(problem, init)
 
     def _run(self, problem: QP, init: Any) -> Found:
         space = eliminate(problem.P, problem.A)
         settled, factor, positive, steps, rows = _search(problem, space, init.v, self.max_steps)
-        end = polished(problem, factor, rows, positive, steps)
+        end = candidate_on(problem, factor, rows, positive, steps)
         left = ~(end.accepted & end.strict & settled)
 
         def rest() -> Found:
@@ -105,7 +101,7 @@ def _search(
 
     def unfinished(state: _State) -> Bool[Array, ""]:
         changed = jnp.any(state.active != state.last)
-        return (changed | (state.steps == 0)) & (state.steps < max_steps) & (state.stale < PATIENCE)
+        return (changed | (state.steps == 0)) & (state.steps < max_steps) & (state.stale < THRESHOLDS.patience)
 
     def step(state: _State) -> _State:
         active = state.active
@@ -117,7 +113,7 @@ def _search(
         better = wrong < state.fewest
         stale = jnp.where(better, 0, state.stale + 1)
         last = jnp.arange(m) == m - 1 - jnp.argmax(changes[::-1])
-        following = jnp.where((stale >= BLOCKS) & changes & ~last, active, following)
+        following = jnp.where((stale >= THRESHOLDS.blocks) & changes & ~last, active, following)
         return _State(following, active, z, C, state.steps + 1, jnp.minimum(wrong, state.fewest), stale)
 
     violated = (d < -rows.entering) & rows.eligible

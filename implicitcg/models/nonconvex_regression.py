@@ -18,7 +18,7 @@ def mcp_regression(
     *,
     fit_intercept: bool = False,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[LeastSquares, MCP]:
     """Least squares with the minimax concave penalty: a stationary point of `1/(2n) ||y - X w - b||^2 + MCP(w)`.
 
     The penalty starts like `alpha |w|`, flattens, and is constant from `|w| = gamma alpha` on (`icg.penalties.MCP`).
@@ -61,7 +61,7 @@ def scad_regression(
     *,
     fit_intercept: bool = False,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[LeastSquares, SCAD]:
     """Least squares with SCAD: a stationary point of `1/(2n) ||y - X w - b||^2 + SCAD(w)`.
 
     The penalty is `alpha |w|` up to `|w| = alpha` and constant from `|w| = a alpha` on (`icg.penalties.SCAD`).

@@ -18,7 +18,7 @@ def sparse_logistic(
     *,
     fit_intercept: bool = False,
     sample_weight: Float[ArrayLike, " n"] | None = None,
-) -> Composite:
+) -> Composite[Logistic, L1]:
     """Logistic regression with an l1 penalty, `min_w 1/n sum_i log(1 + exp(-y_i (x_i^T w + b))) + sum_j alpha_j |w_j|`.
 
     scikit-learn's `LogisticRegression` with an l1 penalty and `C = 1 / (n alpha)`.
