@@ -83,7 +83,8 @@ def recognise(criterion: Any, theta: Any, rebuild: Callable[[Any], Any]) -> OneS
     rows = [jax.device_put((X[fold.train], y[fold.train])) for fold in criterion.folds]
 
     def model(part: tuple[Any, Any]) -> Callable[[Any], Any]:
-        return lambda t: criterion.problem(*part, rebuild(t))
+        X, y = part
+        return lambda t: criterion.problem(X, y, rebuild(t))
 
     forms = [_read(model(part), theta) for part in rows]
     if any(form is None for form in forms):
@@ -101,7 +102,7 @@ def recognise(criterion: Any, theta: Any, rebuild: Callable[[Any], Any]) -> OneS
     for form, v, fold in zip(known, weights, criterion.folds, strict=True):
         path = LassoPath(np.asarray(form.loss.X), np.asarray(form.loss.y), v, form.loss.fit_intercept)
         paths.append(FoldPath(path, X[fold.test], y[fold.test]))
-    return OneStrength(strength, paths, lambda theta: [lasso_form(criterion.problem(*part, theta)) for part in rows])
+    return OneStrength(strength, paths, lambda theta: [lasso_form(criterion.problem(X, y, theta)) for X, y in rows])
 
 
 def _read(model: Callable[[Any], Any], theta: Any) -> LassoForm | None:
