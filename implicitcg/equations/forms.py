@@ -1,7 +1,7 @@
 """The LASSO and the elastic net: the one place that says whether a problem is one of them, and of which form.
 
-Special solvers, paths and bounds stand on this form. It is told by the types of the loss and of the penalty, which are
-what a problem declares, and never by values: a penalty of another type that happens to agree at some points is none.
+Special solvers, paths and bounds stand on this form. The loss and the penalty declare it; it is never inferred from
+values: a penalty that happens to agree with one at some points is none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jax import Array
 from jaxtyping import Float
 
 from ..linear import AbstractDesign
-from ..penalties import L1, ElasticNet, LeastSquares
+from ..penalties import AbstractShrinkage, LeastSquares
 from .composite import Composite
 
 
@@ -43,15 +43,8 @@ class LassoForm(NamedTuple):
 
 
 def lasso_form(problem: Any) -> LassoForm | None:
-    """The form of a LASSO or an elastic net; `None` for any other problem.
-
-    A class of one's own that inherits from a loss or a penalty may change what it is, so only these classes count.
-    """
-    if not isinstance(problem, Composite) or type(problem.smooth) is not LeastSquares:
+    """The form of a LASSO or an elastic net, as its loss and its penalty declare it; `None` for any other problem."""
+    if not isinstance(problem, Composite) or not isinstance(problem.smooth, LeastSquares):
         return None
-    penalty = problem.penalty
-    if type(penalty) is L1:
-        return LassoForm(problem.smooth, penalty.alpha, None)
-    if type(penalty) is ElasticNet:
-        return LassoForm(problem.smooth, penalty.alpha, penalty.ridge)
-    return None
+    declared = problem.penalty.l1_and_ridge() if isinstance(problem.penalty, AbstractShrinkage) else None
+    return None if declared is None else LassoForm(problem.smooth, *declared)
