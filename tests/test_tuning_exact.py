@@ -15,7 +15,7 @@ from sklearn.linear_model import LassoCV, lars_path
 import implicitcg as icg
 import implicitcg.nonsmooth
 from implicitcg.tuning import CrossValidation, HoldOut, Outcome, tune
-from implicitcg.tuning.exact.recognise import FoldPath
+from implicitcg.tuning.exact.fold_path import FoldPath
 
 
 def brute_force(X, y, X_val, y_val, lowest):

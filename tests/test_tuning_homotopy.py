@@ -8,8 +8,8 @@ from sklearn.linear_model import lars_path
 
 from implicitcg.tuning.exact.active import Support
 from implicitcg.tuning.exact.checkpoint import _restore, _state
+from implicitcg.tuning.exact.fold_path import FoldPath
 from implicitcg.tuning.exact.path import LassoPath
-from implicitcg.tuning.exact.recognise import FoldPath
 
 
 def data(seed, n=30, p=8):

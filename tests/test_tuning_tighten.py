@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import implicitcg as icg
-from implicitcg.tuning.criteria import tighten
+from implicitcg.tuning import tighten
 from implicitcg.tuning.criteria.accuracy import NotProven, proven
 
 ASKED = []

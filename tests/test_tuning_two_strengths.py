@@ -10,9 +10,9 @@ from implicitcg.sklearn import GradientElasticNetCV, GradientLassoCV
 from implicitcg.tuning import Outcome
 from implicitcg.tuning.criteria.criteria import split
 from implicitcg.tuning.criteria.losses import squared
+from implicitcg.tuning.exact.fold_path import FoldPath
 from implicitcg.tuning.exact.minimise import Sampler
 from implicitcg.tuning.exact.path import LassoPath
-from implicitcg.tuning.exact.recognise import FoldPath
 from implicitcg.tuning.exact.two_strengths import LEAST_SHARE, by_ridge, tune_elastic_net
 from implicitcg.tuning.search.journal import Journal
 from implicitcg.tuning.search.log import Progress

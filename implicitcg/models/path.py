@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -12,11 +13,13 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import ArrayLike, Bool, Float, Int
 
-from ..base import Status, checks, concrete_value, concretely, nondifferentiable, raise_unless_converged
+from ..base import Status, checks, concretely, nondifferentiable, raise_unless_converged
 from ..equations.composite import Composite
+from ..equations.forms import lasso_form
+from ..equations.one_parameter import Form, Line, read
 from ..linear import AbstractDesign, design
-from ..penalties import L1, ElasticNet, LeastSquares
-from ..solvers.lasso.quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength
+from ..penalties import L1, ElasticNet
+from ..solvers.lasso.quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap
 from ..solvers.lasso.walk import walk_path
 from ..solving import solve
 
@@ -29,8 +32,8 @@ class Path(eqx.Module):
     descending and exact, between the first and the last of `alphas`, and `features` says which one: `j + 1` where
     feature `j` enters and `-(j + 1)` where it leaves. Both are padded with zeros to a static length, and `complete`
     says whether all knots found room. Between two knots the coefficients are affine in the penalty. Other models have
-    no such knots, and the arrays are empty. `gap` is the duality gap relative to the objective at zero (for others:
-    the norm of the optimality residual), and `converged` whether it is small enough.
+    no such knots, and the arrays are empty. `gap` is the duality gap relative to the objective at zero, evaluated anew
+    from the coefficients (for others: the norm of the optimality residual), and `converged` whether it is small enough.
     """
 
     alphas: Float[Array, " m"]
@@ -58,8 +61,9 @@ def path(
 ) -> Path:
     """The regularisation path of `model` in one compiled call.
 
-    The LASSO, weighted or not, is followed from knot to knot by a homotopy whose every solution is exact. Any other
-    model is solved at one penalty after the other, each from the solution before.
+    A LASSO whose penalties are proportional to `alpha`, weighted or not, is followed from knot to knot by a homotopy
+    whose every solution is exact; that it is one is read from the program of the model. Any other model is solved at
+    one penalty after the other, each from the solution before.
 
     Args:
         model: `(X, y, alpha) -> problem`, as `icg.lasso` or `functools.partial(icg.lasso, fit_intercept=True)`.
@@ -101,7 +105,7 @@ def path(
     X, y = design.design_matrix(X), checks.floating(y, "y")  # arrays once, not at every use of the model
     X = X if isinstance(X, AbstractDesign) else checks.floating(X, "X")
     with jax.ensure_compile_time_eval():  # what does not depend on traced data stays known
-        one, two = model(X, y, 1.0), model(X, y, 2.0)
+        one = model(X, y, 1.0)
     if not isinstance(one, Composite):
         raise TypeError(
             f"The model gives {type(one).__name__}; icg.path follows models made of a loss and a penalty, as icg.lasso."
@@ -116,7 +120,7 @@ def path(
         alphas = checks.penalty_strength(alphas, np.shape(alphas)[0], dtype, "alphas")
         if concretely(lambda a: (np.diff(a) <= 0).all() and (a > 0).all(), alphas) is False:
             raise ValueError("alphas must be positive and descend, as a path is followed from the empty model down.")
-    if _is_lasso(one, two):
+    if _is_lasso(model, X, y):
         room = 8 * min(one.smooth.X.shape) + 64 if max_knots is None else max_knots  # type: ignore[attr-defined]
         found = _lasso_path(one, alphas, max_steps, room)
     else:
@@ -141,20 +145,19 @@ def _grid(problem: Composite, count: int, ratio: float) -> Float[Array, " m"]:
     return needed_strength(weights, problem.smooth.gradient(zero)) * jnp.geomspace(1, ratio, count, dtype=zero.dtype)
 
 
-def _is_lasso(one: Any, two: Any) -> bool:
-    """Whether the model is least squares with penalties that are positive and proportional to `alpha`."""
-    if type(one.smooth) is not LeastSquares or type(one.penalty) is not L1:
+def _is_lasso(model: Callable[[Any, Any, Any], Any], X: Any, y: Any) -> bool:
+    """Whether the model is a LASSO whose penalties are positive and proportional to `alpha`, for all `alpha`."""
+    form = lasso_form(read(lambda alpha: model(X, y, alpha), 1.0))
+    if form is None or form.ridge is not None or any(isinstance(leaf, Form) for leaf in jax.tree.leaves(form.loss)):
         return False
-    first, second = concrete_value(one.penalty.alpha), concrete_value(two.penalty.alpha)
-    if first is None or second is None:
-        return False
-    return bool(np.all(np.asarray(first) > 0) and np.allclose(np.asarray(second), 2 * np.asarray(first), rtol=1e-6))
+    return isinstance(form.alpha, Line) and not form.alpha.offset.any() and bool((form.alpha.rate > 0).all())
 
 
 @eqx.filter_jit
 def _lasso_path(problem: Composite, alphas: Array, max_steps: int, max_knots: int) -> Path:
     loss = QuadraticLoss.of(problem)
     points, walk = walk_path(loss, alphas, max_steps=max_steps, max_knots=max_knots)
+    gap = jax.vmap(partial(_gap, loss))(points.coef, alphas)
     inside = (walk.knots <= alphas[0]) & (walk.knots >= alphas[-1]) & (walk.features != 0)
     first = jnp.argsort(~inside, stable=True)
     return Path(
@@ -162,12 +165,17 @@ def _lasso_path(problem: Composite, alphas: Array, max_steps: int, max_knots: in
         points.coef,
         jax.vmap(loss.smooth.intercept)(points.coef),
         points.slope,
-        points.gap,
-        points.gap <= gap_tolerance(None, alphas.dtype),
+        gap,
+        gap <= gap_tolerance(None, alphas.dtype),
         jnp.where(inside, walk.knots, 0)[first],
         jnp.where(inside, walk.features, 0)[first],
         walk.recorded <= max_knots,
     )
+
+
+def _gap(loss: QuadraticLoss, coef: Array, alpha: Array) -> Array:
+    """The relative duality gap, from the coefficients alone: what the walk carried along does not count."""
+    return relative_gap(loss, coef, loss.gradient(coef), loss.value(coef), alpha)
 
 
 @eqx.filter_jit

@@ -9,9 +9,11 @@ import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..tuning.criteria.losses import CONVEX, Loss
+from ..tuning.exact.fold_path import FoldPath
 from ..tuning.exact.one_strength import tune_exactly
 from ..tuning.exact.path import LassoPath, PathBroken
-from ..tuning.exact.recognise import FoldPath, Strength
+from ..tuning.exact.recognise import OneStrength
+from ..tuning.exact.strength import Strength
 from ..tuning.exact.two_strengths import tune_elastic_net
 from ..tuning.result import TuneResult
 from ..tuning.search.coordinates import Coordinates
@@ -65,7 +67,8 @@ def tune_lasso(
         paths = Parallel(n_jobs=n_jobs)(delayed(walk)(*pair) for pair in pairs)
     top = max(path.path.c_max for path in paths)
     start = Coordinates(np.log(top) if top > 0 else 0.0)
-    return tune_exactly(Strength(True, 0.0, 1.0), paths, loss, None, start, TOLERANCE, journal)
+    known = OneStrength(Strength(True, 0.0, 1.0), paths, lambda theta: [])
+    return tune_exactly(known, loss, None, start, TOLERANCE, journal)
 
 
 def tune_net(

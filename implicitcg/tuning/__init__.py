@@ -9,7 +9,6 @@ from .criteria.information import BIC as BIC
 from .criteria.information import GCV as GCV
 from .criteria.information import SURE as SURE
 from .criteria.information import LeaveOneOut as LeaveOneOut
-from .criteria.tighten import tighten as tighten
 from .result import Accuracy as Accuracy
 from .result import Curve as Curve
 from .result import Outcome as Outcome
@@ -23,4 +22,5 @@ from .search.coordinates import Positive as Positive
 from .search.devices import Spread as Spread
 from .search.strategies import Optax as Optax
 from .search.strategies import QuasiNewton as QuasiNewton
+from .tighten import tighten as tighten
 from .tune import tune as tune

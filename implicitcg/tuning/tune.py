@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -16,7 +17,7 @@ from .criteria.information import AbstractInformation
 from .exact.checkpoint import PathLog
 from .exact.one_strength import tune_exactly
 from .exact.path import PathBroken
-from .exact.recognise import recognise
+from .exact.recognise import Disagrees, recognise
 from .result import Step, TuneResult
 from .search.by_descent import tune_by_descent
 from .search.by_solves import tune_by_solves
@@ -128,14 +129,16 @@ def tune(
     with Progress(progress, max_solves) as display:
         journal = Journal(display, callback, max_solves, max_seconds)
         if folded and single:
-            family = recognise(criterion, float(flat[0]), coordinates.one)
+            family = recognise(criterion, flat[0], lambda place: coordinates.natural(jnp.reshape(place, 1)))
             if family is not None:
                 score = criterion.score if isinstance(criterion, AbstractInformation) else None
                 kept = PathLog(checkpoint, _identity(criterion, coordinates))
                 try:
-                    return tune_exactly(*family, criterion.loss, score, coordinates, exact_tol, journal, kept)
+                    return tune_exactly(family, criterion.loss, score, coordinates, exact_tol, journal, kept)
                 except PathBroken as broken:
                     journal.tell(f"The pieces could not all be examined ({broken}), so the search went by solves.")
+                except Disagrees as reason:
+                    journal.tell(f"The exact search found what the criterion denies ({reason}), so it went by solves.")
         journal.max_solves = 1000 if max_solves is None else max_solves
         log = EvaluationLog(checkpoint, _identity(criterion, coordinates))
         kind = FoldOracle if folded else FunctionOracle

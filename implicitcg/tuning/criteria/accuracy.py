@@ -27,9 +27,8 @@ import numpy as np
 import scipy.linalg
 from jax.flatten_util import ravel_pytree
 
-from ...equations import Composite
+from ...equations.forms import lasso_form
 from ...linear import AbstractDesign
-from ...penalties import L1, ElasticNet, LeastSquares
 from ..result import Accuracy
 from .criteria import AbstractCriterion, CrossValidation, HoldOut
 from .losses import is_convex, squared
@@ -71,15 +70,11 @@ def proven(criterion: Any, theta: Any) -> tuple[float, Accuracy]:
 def _fold(criterion: AbstractCriterion, fold: Any, theta: Any, w: np.ndarray) -> tuple[float, np.ndarray | None]:
     """The bound of one fold's loss, and the error of its hypergradient where that is known."""
     X, y = jnp.asarray(criterion.X)[fold.train], criterion.y[fold.train]
-    problem = criterion.checked_problem(X, y, theta)
-    if not (
-        isinstance(problem, Composite)
-        and type(problem.smooth) is LeastSquares
-        and type(problem.penalty) in (L1, ElasticNet)
-        and not isinstance(problem.smooth.X, AbstractDesign)
-    ):
+    problem: Any = criterion.checked_problem(X, y, theta)
+    form = lasso_form(problem)
+    if form is None or not form.dense:
         raise NotProven("bounds are for the LASSO and the elastic net")
-    smooth, (alpha, ridge) = problem.smooth, map(np.asarray, _penalties(problem))
+    smooth, (alpha, ridge) = form.loss, map(np.asarray, form.by_feature())
     if not (alpha > 0).all():
         raise NotProven("a coefficient without penalty has no dual feasible point")
     rows, target = np.asarray(smooth.X, np.float64), np.asarray(smooth.y, np.float64)
@@ -125,10 +120,9 @@ def _fold(criterion: AbstractCriterion, fold: Any, theta: Any, w: np.ndarray) ->
 
 
 def _penalties(problem: Any) -> tuple[Any, Any]:
-    """`alpha` and `ridge` for every coefficient."""
-    p, dtype = problem.smooth.dimension()
-    ridge = problem.penalty.ridge if isinstance(problem.penalty, ElasticNet) else 0.0
-    return tuple(jnp.broadcast_to(jnp.asarray(part, dtype), (p,)) for part in (problem.penalty.alpha, ridge))  # type: ignore[return-value]
+    form = lasso_form(problem)
+    assert form is not None
+    return form.by_feature()
 
 
 def _moved(loss: Any, error: np.ndarray, away: np.ndarray, target: np.ndarray) -> float:

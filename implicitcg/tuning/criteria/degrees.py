@@ -27,9 +27,8 @@ from jaxtyping import Float
 
 from ...base import Status, jaxprs, worst
 from ...core import AbstractProblem, Solution
-from ...equations import Composite
-from ...linear import AbstractDesign
-from ...penalties import L1, ElasticNet, LeastSquares
+from ...equations.forms import LassoForm, lasso_form
+from ...penalties import LeastSquares
 from ...solving import solve
 from .losses import predict
 
@@ -88,9 +87,10 @@ class FiniteDifference(AbstractDegrees):
 
 def leverages(refit: Refit, X: Any, y: Array, solution: Solution) -> Float[Array, "*n"]:
     """The diagonal of `d prediction / d y`, of the shape of `y`."""
-    problem = refit(y)
-    if _has_closed_form(problem, X) and not penalised_by_response(refit, y):
-        return _closed_form(problem, solution)
+    form = lasso_form(refit(y))
+    closed = form is not None and form.dense and form.loss.X.shape == X.shape
+    if form is not None and closed and not penalised_by_response(refit, y):
+        return _closed_form(form, solution)
 
     def predictions(flat: Array) -> Array:
         moved = solve(refit(flat.reshape(y.shape)), init=lax.stop_gradient(solution.root), throw=False)
@@ -120,26 +120,16 @@ def penalised_by_response(refit: Refit, y: Any) -> bool:
     return any(not jaxprs.is_literal(out) and out in reached for out in program.outvars)
 
 
-def _has_closed_form(problem: Any, X: Any) -> bool:
-    return (
-        isinstance(problem, Composite)
-        and type(problem.smooth) is LeastSquares
-        and type(problem.penalty) in (L1, ElasticNet)
-        and not isinstance(problem.smooth.X, AbstractDesign)
-        and problem.smooth.X.shape == X.shape
-    )
-
-
-def _closed_form(problem: Any, solution: Solution) -> Float[Array, " n"]:
-    smooth, penalty = problem.smooth, problem.penalty
+def _closed_form(form: LassoForm, solution: Solution) -> Float[Array, " n"]:
+    smooth = form.loss
     n, p = smooth.X.shape
     weights = smooth.weights()
     s = jnp.full(n, 1 / n, smooth.X.dtype) if weights is None else weights
     active = lax.stop_gradient(solution.root) != 0
     share = s if smooth.fit_intercept else jnp.zeros_like(s)
-    if type(penalty) is L1:
+    if form.ridge is None:
         return _on_support(smooth, s, active, jnp.zeros(p, s.dtype), min(n, p)) + share
-    ridge = jnp.broadcast_to(penalty.ridge, (p,))
+    ridge = jnp.broadcast_to(form.ridge, (p,))
     if p <= n:
         return _on_support(smooth, s, active, ridge, p) + share
     return _by_rows(smooth, s, active, ridge) + share

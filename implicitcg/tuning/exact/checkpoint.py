@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..search.checkpoint import FORMAT, INTERVAL, read, write
+from .fold_path import FoldPath
 from .piece import Knot
-from .recognise import FoldPath
 
 
 class PathLog:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..criteria.losses import Loss, is_convex, squared
-from .recognise import FoldPath
+from .fold_path import FoldPath
 
 DECADES = 4  # below the strength at which every solution is empty
 DEEPEST = 12  # decades at which an extension of the range ends

@@ -11,14 +11,14 @@ from ..search.journal import Journal
 from ..search.judge import fold_error, judge_slopes
 from .checkpoint import PathLog
 from .minimise import ExactMinimum, Sampler, Score, minimise
-from .recognise import FoldPath, Strength
+from .recognise import OneStrength
+from .strength import Strength
 
 GRID = 200  # evenly spaced thetas that fill the curve between knots
 
 
 def tune_exactly(
-    strength: Strength,
-    paths: list[FoldPath],
+    known: OneStrength,
     loss: Loss,
     score: Score | None,
     coordinates: Coordinates,
@@ -30,7 +30,9 @@ def tune_exactly(
 
     Raises:
         PathBroken: the exact path meets a degenerate knot; the caller searches by solves instead.
+        Disagrees: the model itself, evaluated at the answer, makes another problem than the path solved.
     """
+    strength, paths = known.strength, known.paths
     sampler = Sampler(paths, loss, score)
     if max(path.path.c_max for path in paths) <= 0:
         return _constant(sampler, coordinates, journal)
@@ -58,6 +60,7 @@ def tune_exactly(
         log.flush(paths)
     place = float(strength.inverse(found.c))
     theta = coordinates.one(place)
+    known.verify(float(np.asarray(place, coordinates.dtype)), theta)
     value = float(found.fold_values.mean())
     outcome, left, right, stationarity = _judge(found, strength, tol, value)
     if found.cut and not outcome.converged:

@@ -25,8 +25,8 @@ from ..result import Outcome, Stationarity, TuneResult
 from ..search.journal import Journal
 from ..search.judge import fold_error
 from ..search.log import Progress
+from .fold_path import FoldPath
 from .minimise import Sampler, minimise
-from .recognise import FoldPath
 
 LEAST_SHARE = 0.01  # of the l1 norm
 LEAST = LEAST_SHARE / (1 - LEAST_SHARE)  # the l1 penalty there, relative to the ridge

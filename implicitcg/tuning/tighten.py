@@ -11,12 +11,12 @@ import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ...core import AbstractSolver
-from ...solvers import ProximalGradient
-from ..result import Accuracy, TuneResult
-from ..tune import tune
-from .accuracy import NotProven, proven
-from .criteria import AbstractCriterion
+from ..core import AbstractSolver
+from ..solvers import ProximalGradient
+from .criteria.accuracy import NotProven, proven
+from .criteria.criteria import AbstractCriterion
+from .result import Accuracy, TuneResult
+from .tune import tune
 
 CHECK = 1e-2  # how much tighter the end is solved once more, to see what is left of the error
 
