@@ -111,8 +111,12 @@ def test_a_penalty_of_zero_is_refused_when_it_is_seen(fails_with):
 
 def test_a_library_that_is_missing_is_named_with_the_way_to_install_it():
     class Absent(Skglm):
-        package = "absent-package"
         module = "absent_package"
 
-    with pytest.raises(ImportError, match="pip install absent-package"):
+    class InNoExtra(Absent):
+        extra = None
+
+    with pytest.raises(ImportError, match=r"absent_package.* pip install 'implicitcg\[external\]'"):
         icg.solve(icg.lasso(DENSE, y, 0.1), Absent())
+    with pytest.raises(ImportError, match="pip install absent_package"):
+        icg.solve(icg.lasso(DENSE, y, 0.1), InNoExtra())

@@ -8,6 +8,7 @@ from .errors import nondifferentiable as nondifferentiable
 from .errors import raise_unless_converged as raise_unless_converged
 from .errors import translated_errors as translated_errors
 from .errors import worst as worst
+from .extras import needs as needs
 from .loops import anywhere as anywhere
 from .loops import fori_loop as fori_loop
 from .loops import one_by_one as one_by_one
@@ -16,6 +17,7 @@ from .loops import switch as switch
 from .loops import vary_together as vary_together
 from .loops import while_loop as while_loop
 from .status import Status as Status
+from .status import code_of as code_of
 from .tracing import concrete_value as concrete_value
 from .tracing import concretely as concretely
 from .tracing import is_traced as is_traced

@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array, lax
 
 from .loops import anywhere, inside_shard_map, vary_like
-from .status import Status
+from .status import Status, code_of
 from .tracing import concrete_value
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def raise_unless_converged(token: T, status: Status) -> T:
     With concrete values a `SolveError` is raised at once. With traced values the check is compiled into the program
     and fires when the program runs, so `token` has to be used by what follows.
     """
-    value = concrete_value(status._value)
+    value = concrete_value(code_of(status))
     if value is None:
         return error_if(token, status != Status.converged, status)
     gravest = int(np.max(np.asarray(value), initial=0))
@@ -55,7 +55,7 @@ def error_if(token: T, predicate: Array, status: Status) -> T:
     if not inside_shard_map():
         return status.error_if(token, predicate)
     leaves, structure = jax.tree.flatten(token)
-    index = eqxi.unvmap_max(jnp.broadcast_to(status._value, jnp.shape(predicate)))
+    index = eqxi.unvmap_max(jnp.broadcast_to(code_of(status), jnp.shape(predicate)))
 
     def fail(index: np.ndarray) -> list[np.ndarray]:
         raise RuntimeError(Status[_item(int(index))])
@@ -97,11 +97,11 @@ class _OurErrors(logging.Filter):
 
 def worst(first: Status, second: Status) -> Status:
     """The graver of two statuses, elementwise."""
-    return Status.where(jnp.asarray(first._value) >= jnp.asarray(second._value), first, second)
+    return Status.where(jnp.asarray(code_of(first)) >= jnp.asarray(code_of(second)), first, second)
 
 
 def _item(index: int) -> Status:
-    return next(item for item in Status._name_to_item.values() if int(item._value) == index)
+    return next(item for item in Status._name_to_item.values() if int(code_of(item)) == index)
 
 
 def nondifferentiable(tree: Any, advice: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import equinox.internal as eqxi
+import numpy as np
+from jaxtyping import Array, Int
 
 
 class Status(eqxi.Enumeration):  # pyright: ignore
@@ -95,3 +97,8 @@ class Status(eqxi.Enumeration):  # pyright: ignore
         "The times of a flow must increase strictly and be finite. Sort them; to go back in time solve "
         "`y' = -f(-t, y)`, or start from the other end."
     )
+
+
+def code_of(status: Status) -> Int[Array | np.ndarray, "*batch"]:
+    """The number of a status, zero for `converged` and higher the graver: what a mapped solve returns an array of."""
+    return status._value

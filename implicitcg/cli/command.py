@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from rich.console import Console
 
+from ..base import needs
 from . import document
 from .arguments import parser
 from .datasets import Data, bundled, check_for_fit, from_csv, with_tasks
@@ -23,6 +24,9 @@ from .peer import lasso_cv
 from .picture import check_picture, draw, draw_search
 from .predict import run as run_predict
 from .summary import print_summary
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -53,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_tune(arguments: argparse.Namespace) -> int:
     """`implicitcg tune`: read, check, search, compare, draw, write, and only then report."""
+    _check_packages()
     check_model(arguments.model, float32=arguments.float32, also=arguments.also, groups=arguments.group)
     outputs = [name for name in (arguments.plot, arguments.out) if name]
     check_outputs(outputs, [arguments.csv] if arguments.csv else [])
@@ -63,7 +68,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
         data = with_tasks(data, arguments.also)
     check_for_fit(data, arguments.cv)
     recipe, notes = learn_recipe(data.X, data.features, arguments.polynomial)
-    errors = Console(stderr=True, highlight=False)
+    errors = _console(stderr=True)
     for note in notes:
         _tell(errors, f"note: {note}")
     dtype = np.float32 if arguments.float32 else np.float64
@@ -100,11 +105,24 @@ def run_tune(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(document.text(stored), end="")
     if chatty:
-        console = Console(highlight=False)
+        console = _console()
         print_summary(console, data, recipe, fit, peer, arguments.cv)
         for name in outputs:
             console.print(f"wrote {name}", markup=False, soft_wrap=True)
     return 0
+
+
+def _check_packages() -> None:
+    """Say at once, and not after the search, where a package is missing that `tune` is made of."""
+    for package in ("rich", "sklearn"):
+        try:
+            needs(package, "cli", "The command")
+        except ImportError as error:
+            raise Mistake(str(error)) from None
+
+
+def _console(*, stderr: bool = False) -> Console:
+    return needs("rich.console", "cli", "The command").Console(stderr=stderr, highlight=False)
 
 
 def _data(arguments: argparse.Namespace) -> Data:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..base import needs
 from ..tuning import Outcome
 from .datasets import Data
 from .features import Recipe
 from .fit import Fit
 from .peer import GRID, RANGE, TOLERANCE, Peer
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
 
 def print_summary(console: Console, data: Data, recipe: Recipe, fit: Fit, peer: Peer | None, folds: int) -> None:
     """The table and, below it, the reasons."""
+    text = needs("rich.text", "cli", "The command")
     console.print(table(recipe, fit, peer))
     for label, sentence in sentences(data, fit, peer, folds):
-        console.print(Text.assemble((f"{label}: ", "bold"), sentence))
+        console.print(text.Text.assemble((f"{label}: ", "bold"), sentence))
 
 
 def table(recipe: Recipe, fit: Fit, peer: Peer | None) -> Table:
@@ -38,7 +43,9 @@ def table(recipe: Recipe, fit: Fit, peer: Peer | None) -> Table:
         "seconds searching": f"{search.seconds:.2f}",
         "seconds on all rows": f"{fit.seconds:.2f}",
     }
-    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    grid: Table = needs("rich.table", "cli", "The command").Table(
+        box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 3, 0, 0)
+    )
     grid.add_column("")
     grid.add_column("implicitcg", justify="right")
     if peer is None:

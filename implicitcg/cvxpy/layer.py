@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..base import SolveError, translated_errors
+from ..base import SolveError, code_of, translated_errors
 from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, undefined_where, without_solution
 from ..equations import Conic, conic
 from ..solvers.automatic import default_solver
@@ -183,8 +183,8 @@ class CvxpyLayer(eqx.Module):
         status, element = error.status, ()
         if shape:
             known = tuple(jnp.asarray(value) for value in values)
-            statuses = np.asarray(_solved(self.canonical, known, tuple(which), solver, False).status._value)
-            failed = np.flatnonzero(statuses == int(status._value))
+            statuses = np.asarray(code_of(_solved(self.canonical, known, tuple(which), solver, False).status))
+            failed = np.flatnonzero(statuses == int(code_of(status)))
             if not len(failed):
                 return error
             element = tuple(int(i) for i in np.unravel_index(failed[0], shape))

@@ -97,7 +97,7 @@ class Reductions:
 
     def to_multiplier(self, constraint: Any, index: int) -> list[Sparse]:
         """The matrices from the multipliers of the cone program to `constraint.dual_variables[index]`."""
-        kept = [dual._value for dual in constraint.dual_variables]
+        kept = [dual.value for dual in constraint.dual_variables]
 
         def recovered(y: np.ndarray) -> np.ndarray | None:
             solution = (np.zeros(self.program.x.size), y)
@@ -109,7 +109,7 @@ class Reductions:
                 return constraint.dual_variables[index].value
             finally:
                 for dual, value in zip(constraint.dual_variables, kept, strict=True):
-                    dual._value = value
+                    dual.save_value(value)
 
         dual = constraint.dual_variables[index]
         if recovered(np.zeros(self.program.constr_size)) is None:

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..base import needs
+
 if TYPE_CHECKING:
     import cvxpy
 
 
 def require_cvxpy() -> Any:
     """The module CVXPY, or advice on how to get it."""
-    try:
-        import cvxpy
-    except ImportError as error:
-        raise ImportError(
-            "icg.CvxpyLayer needs CVXPY, which is not installed. Get it with `pip install 'implicitcg[cvxpy]'`."
-        ) from error
-    return cvxpy
+    return needs("cvxpy", "cvxpy", "icg.CvxpyLayer")
 
 
 def validate(

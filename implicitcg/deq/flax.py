@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..base import needs
 from ..core import Solution
 from . import affine, layer
 
-try:
+if TYPE_CHECKING:
     from flax import nnx
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise ImportError("icg.deq.flax needs Flax: pip install 'implicitcg[flax]'.") from error
+else:
+    nnx = needs("flax.nnx", "flax", "icg.deq.flax")
 
 
 class DEQ(nnx.Module):

@@ -10,18 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..base import needs
+
 Stepper = Callable[[Callable[[Array, Array], Array], Array, Array, Array], tuple[Array, Array]]
 
 
 def diffrax() -> Any:
     """The diffrax package, or an `ImportError` that says how to get it."""
-    try:
-        import diffrax
-    except ImportError as error:
-        raise ImportError(
-            'icg.flow takes its methods from diffrax, which is not installed: `pip install "implicitcg[flow]"`.'
-        ) from error
-    return diffrax
+    return needs("diffrax", "flow", "icg.flow")
 
 
 def stepper(method: Any, rtol: float, atol: float) -> tuple[Stepper, int]:

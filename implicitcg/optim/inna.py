@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Int, PyTree
 
+from ..base import needs
 from .steps import vanishing_steps
+
+if TYPE_CHECKING:
+    import optax
 
 
 class InnaState(NamedTuple):
@@ -45,6 +48,7 @@ def inna(
 
     Raises:
         ValueError: `alpha < 0`, `beta <= 0`, a step that is not positive, or an update without parameters.
+        ImportError: Optax is not installed.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, implicitcg as icg
@@ -85,4 +89,4 @@ def inna(
         psi = jax.tree.map(follow, params, state.psi)
         return jax.tree.map(move, params, state.psi, updates), InnaState(psi, state.count + 1)
 
-    return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
+    return needs("optax", "optim", "icg.optim.inna").GradientTransformation(init, update)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..base import needs
+
 # Okabe and Ito's palette, told apart by colour-blind readers too; the chosen point is the only vermilion.
 CURVE = "#0072B2"
 CHOSEN = "#D55E00"
@@ -16,13 +18,7 @@ FAINT = "#C9CDD3"
 
 def matplotlib() -> Any:
     """The Matplotlib package, or an `ImportError` that says how to get it."""
-    try:
-        import matplotlib as found
-    except ImportError as error:
-        raise ImportError(
-            "Pictures need Matplotlib, which is not installed. Install it with: pip install 'implicitcg[plots]'"
-        ) from error
-    return found
+    return needs("matplotlib", "plots", "A picture")
 
 
 def axes(ax: Any) -> Any:

@@ -4,13 +4,9 @@ scikit-learn is imported when one of them is asked for: `from implicitcg.sklearn
 `icg.sklearn.GradientLassoCV`.
 """
 
-from importlib.util import find_spec
+from ..base import needs
 
-if find_spec("sklearn") is None:
-    raise ImportError(
-        "implicitcg.sklearn needs scikit-learn, which is not installed. Install it with: "
-        "pip install 'scikit-learn>=1.6'"
-    )
+needs("sklearn", "sklearn", "icg.sklearn")
 
 from .classification import GradientSparseLogisticCV as GradientSparseLogisticCV
 from .estimator import AbstractGradientCV as AbstractGradientCV

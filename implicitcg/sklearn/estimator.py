@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ..base import SolveError
+from ..base import SolveError, code_of
 from ..core import Certificate
 from ..linear import design
 from ..tuning.exact.path import PathBroken
@@ -273,7 +273,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         problem, start = posed(family, data.X, data.y, data.groups, hyper, rows)
         if known is None:
             root, status = solved(family, task.scoring.loss, data, hyper, rows, start)
-            if int(np.asarray(status._value)) != 0:
+            if int(np.asarray(code_of(status))) != 0:
                 raise SolveError(status, "This was the fit on all rows, at the hyperparameters that the folds chose.")
         else:
             root = jax.device_put(np.pad(known[0], (0, start.size - known[0].size)))

@@ -30,7 +30,6 @@ class Celer(AbstractLibrary):
 
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=200)
-    package: ClassVar[str] = "celer"
     module: ClassVar[str] = "celer"
 
     def lacks(self, problem: Composite) -> str | None:

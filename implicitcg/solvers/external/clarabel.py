@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -51,7 +50,7 @@ class Clarabel(AbstractConicLibrary):
 
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
         """See `AbstractConicLibrary.minimise`."""
-        clarabel, where = importlib.import_module("clarabel"), program.where
+        clarabel, where = self.load(), program.where
         settings = clarabel.DefaultSettings()
         settings.verbose, settings.max_iter = False, self.max_steps
         settings.presolve_enable = False  # it drops rows with large right-hand sides, whatever their multipliers
@@ -61,7 +60,7 @@ class Clarabel(AbstractConicLibrary):
             setattr(settings, name, value)
         n = program.q.shape[0]
         P = scipy.sparse.csc_array((n, n)) if program.P is None else scipy.sparse.triu(program.P, format="csc")
-        cones = _translated(where.kinds, tuple(program.exponents.tolist()))
+        cones = _translated(clarabel, where.kinds, tuple(program.exponents.tolist()))
         solver = clarabel.DefaultSolver(P, program.q, program.A, program.b, cones, settings)
         found = solver.solve()
         x, s, y = (np.asarray(part) for part in (found.x, found.s, found.z))
@@ -78,8 +77,7 @@ def described(cone: AbstractCone) -> str:
 
 
 @lru_cache(maxsize=64)
-def _translated(kinds: tuple[tuple[type, int, int], ...], exponents: tuple[float, ...]) -> list[Any]:
-    clarabel: Any = importlib.import_module("clarabel")
+def _translated(clarabel: Any, kinds: tuple[tuple[type, int, int], ...], exponents: tuple[float, ...]) -> list[Any]:
     cones, left = [], iter(exponents)
     for kind, dimension, order in kinds:
         if kind is Zero:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import abc
-import importlib
-from types import ModuleType
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -12,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...base import Status
+from ...base import Status, needs
 from ...base.lanes import lanes_on_host
 from ...cone_programs.faces import snapped
 from ...cone_programs.independent_rows import on_independent_rows
@@ -44,6 +42,7 @@ class AbstractConicLibrary(AbstractSolver[Conic]):
     tolerance: eqx.AbstractVar[float | None]
     newton_steps: eqx.AbstractVar[int]
     package: ClassVar[str]
+    extra: ClassVar[str | None] = "cvxpy"
     # The tolerances of the library, one after the other until Newton's method converges from its point: it needs a
     # point in its basin and no better one.
     handover: ClassVar[tuple[float, ...]] = (1e-5, 1e-8)
@@ -111,12 +110,6 @@ class AbstractConicLibrary(AbstractSolver[Conic]):
             v = on_independent_rows(program.A, where, v)
         return found.x, v, verdict, iterations
 
-    def load(self) -> ModuleType:
+    def load(self) -> Any:
         """The library, imported when it is used."""
-        try:
-            return importlib.import_module(self.package)
-        except ImportError as error:
-            raise ImportError(
-                f"{type(self).__name__} needs the package {self.package}, which is not installed: "
-                f"`pip install {self.package}`, or `pip install implicitcg[cvxpy]` for cone programs and cvxpy layers."
-            ) from error
+        return needs(self.package, self.extra, f"icg.solvers.external.{type(self).__name__}")

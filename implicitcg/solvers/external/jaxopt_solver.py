@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import warnings
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from ...base import Status
+from ...base import Status, needs
 from ...core import AbstractProblem, AbstractSolver, Found
 from .host import on_host
 from .jaxopt_pieces import Pieces, arguments_of, pieces
@@ -162,17 +160,11 @@ def _tolerance(instance: Any) -> float | None:
     return getattr(getattr(instance, "_box_osqp", instance), "tol", None)
 
 
-def _load() -> ModuleType:
+def _load() -> Any:
     """jaxopt, whose import warns that it is no longer maintained."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return importlib.import_module("jaxopt")
-    except ImportError as error:
-        raise ImportError(
-            "This bridge needs the package jaxopt, which is not installed: `pip install implicitcg[jaxopt]`. The "
-            "solvers of icg.solvers need nothing."
-        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return needs("jaxopt", "jaxopt", "icg.solvers.external.jaxopt")
 
 
 def _ended(instance: Any, params: Any, state: Any) -> Array:

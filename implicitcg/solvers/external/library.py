@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import abc
-import importlib
 import warnings
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -16,7 +14,7 @@ import scipy.sparse
 from jax import Array
 from jaxtyping import Float
 
-from ...base import Status
+from ...base import Status, needs
 from ...core import AbstractSolver, Found
 from ...equations import Composite
 from ...linear import AbstractDesign, StandardisedDesign
@@ -59,8 +57,8 @@ class AbstractLibrary(AbstractSolver[Composite]):
     """
 
     tolerance: eqx.AbstractVar[float | None]
-    package: ClassVar[str]
     module: ClassVar[str]
+    extra: ClassVar[str | None] = "external"
 
     @abc.abstractmethod
     def lacks(self, problem: Composite) -> str | None:
@@ -98,15 +96,9 @@ class AbstractLibrary(AbstractSolver[Composite]):
         status = Status.where(close, Status.converged, Status.not_converged)
         return Found(z, Status.where(jnp.isfinite(gain), status, Status.diverged), jnp.ones((), jnp.int32))
 
-    def load(self) -> ModuleType:
+    def load(self) -> Any:
         """The library, imported when it is used."""
-        try:
-            return importlib.import_module(self.module)
-        except ImportError as error:
-            raise ImportError(
-                f"{type(self).__name__} needs the package {self.package}, which is not installed: "
-                f"`pip install {self.package}`, or `pip install implicitcg[external]` for all outside solvers."
-            ) from error
+        return needs(self.module, self.extra, f"icg.solvers.external.{type(self).__name__}")
 
 
 def _foreign(problem: Composite) -> str | None:

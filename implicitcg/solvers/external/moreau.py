@@ -34,6 +34,7 @@ class Moreau(AbstractConicLibrary):
     newton_steps: int = eqx.field(static=True, default=5)
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
     package: ClassVar[str] = "moreau"
+    extra: ClassVar[str | None] = None  # it is in no group: its packages are for some machines only
 
     def refusal(self, cone: AbstractCone) -> str | None:
         """See `AbstractConicLibrary.refusal`."""

@@ -31,8 +31,8 @@ class ScikitLearn(AbstractLibrary):
 
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=100_000)
-    package: ClassVar[str] = "scikit-learn"
     module: ClassVar[str] = "sklearn"
+    extra: ClassVar[str | None] = "sklearn"
 
     def lacks(self, problem: Composite) -> str | None:
         """See `AbstractLibrary.lacks`."""

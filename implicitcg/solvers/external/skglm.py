@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -32,7 +31,6 @@ class Skglm(AbstractLibrary):
 
     tolerance: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=200)
-    package: ClassVar[str] = "skglm"
     module: ClassVar[str] = "skglm"
 
     def lacks(self, problem: Composite) -> str | None:
@@ -46,9 +44,8 @@ class Skglm(AbstractLibrary):
 
     def fit(self, plain: PlainProblem, gap: float) -> tuple[np.ndarray, float]:
         """See `AbstractLibrary.fit`."""
-        self.load()
-        parts = ("datafits", "penalties", "solvers")
-        datafits, penalties, solvers = (importlib.import_module(f"skglm.{part}") for part in parts)
+        skglm = self.load()
+        datafits, penalties, solvers = skglm.datafits, skglm.penalties, skglm.solvers
 
         n = len(plain.y)
         # skglm stops on the violation of optimality, of the size of a gradient: a hundredth of the gap's root, in the

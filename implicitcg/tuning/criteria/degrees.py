@@ -25,7 +25,7 @@ from jax import Array, lax
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Float
 
-from ...base import Status, jaxprs, worst
+from ...base import Status, code_of, jaxprs, worst
 from ...core import AbstractProblem, Solution
 from ...equations.forms import LassoForm, lasso_form
 from ...penalties import LeastSquares
@@ -78,7 +78,7 @@ class FiniteDifference(AbstractDegrees):
 
         def one(sign: Array) -> tuple[Array, Any]:
             moved = solve(refit(y + step * sign), init=lax.stop_gradient(solution.root), throw=False)
-            return jnp.sum(sign * (predict(moved.value, X) - base)) / step, moved.status._value
+            return jnp.sum(sign * (predict(moved.value, X) - base)) / step, code_of(moved.status)
 
         traces, codes = lax.map(one, signs)
         status = Status.where(jnp.all(codes == 0), Status.converged, Status.not_converged)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...base import needs
 from .descent import RADII, Accepted, Descended, Evaluate, conclude, descend, start_of
 from .oracle import Point
 
@@ -88,8 +89,7 @@ class Optax(AbstractSearch):
         seed: int,
     ) -> Descended:
         del seed
-        import optax
-
+        optax = needs("optax", "optim", "icg.tuning.Optax")
         best = start_of(start, box)
         theta: Any = jnp.asarray(start.theta)
         state, point = self.optimiser.init(theta), start
