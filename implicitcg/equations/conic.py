@@ -13,18 +13,12 @@ from jaxtyping import ArrayLike, Float
 
 from ..base import kink_tolerance
 from ..base.checks import floating, require_finite
-from ..cone_programs.faces import layout
-from ..cone_programs.inverse import ConicInverse, known
-from ..cone_programs.program import factors
-from ..cone_programs.semidefinite import ORDER
+from ..cone_programs import THRESHOLDS, ConicInverse, Layout, by_products, exponents_in, known, layout
 from ..core import AbstractProblem, Certificate, Linearisation, judge_positive_definite
 from ..core.vertices import kinks_of
 from ..linear import AbstractMatrix, problem_matrix
 from ..penalties.cones import AbstractCone
 from .quadratic_certificate import dependence, rank
-
-ENUMERATED = 200  # unknowns up to which the elements at the kinks are formed
-LARGE = 2000  # variables up to which a certificate factorises densely
 
 
 class ConicPoint(NamedTuple):
@@ -73,6 +67,10 @@ class Conic(AbstractProblem[ConicPoint]):
         """`s = b - A x`, with the derivatives of `x`."""
         return self.b - self.A.product(x)
 
+    def data(self) -> tuple[tuple[Any, ...], Layout]:
+        """The arrays, `P`, `q`, `A`, `b` and the exponents of power cones, and where the cones are: for the host."""
+        return (self.P, self.q, self.A, self.b, exponents_in(self.cone)), layout(self.cone)
+
     def invalid(self) -> Array:
         """Whether a parameter of the cone (the exponent of a power cone) is outside its domain."""
         return jnp.any(self.cone.invalid())
@@ -83,8 +81,7 @@ class Conic(AbstractProblem[ConicPoint]):
         if not known(self.cone):
             return linearisation
         inverse = ConicInverse(self.P, self.A, self.cone, z.v, self.cone.project(z.v))
-        large = any(order > ORDER for _, _, order in layout(factors(self.cone)).matrices)
-        return dataclasses.replace(linearisation, inverse=inverse, large=large)
+        return dataclasses.replace(linearisation, inverse=inverse, large=by_products(layout(self.cone)))
 
     def certificate(self, z: ConicPoint, residual: float, tolerance: float | None) -> Certificate:
         """By enumeration of the kinks, and where that does not decide by a condition that covers every element.
@@ -96,7 +93,7 @@ class Conic(AbstractProblem[ConicPoint]):
         `A d + D e = 0` gives `D e = 0`.
         """
         n, m = len(z.x), len(z.v)
-        if n + m <= ENUMERATED:
+        if n + m <= THRESHOLDS.enumerated_unknowns:
             found = super().certificate(z, residual, tolerance)
             if found.verdict == "singular":
                 reason = self._dependence(np.asarray(z.v, np.float64), tolerance)
@@ -115,17 +112,17 @@ class Conic(AbstractProblem[ConicPoint]):
 
     def _dependence(self, v: np.ndarray, tolerance: float | None) -> str | None:
         """Which equalities and bounds that are met depend on each other, if any do."""
-        where = layout(factors(self.cone))
+        where = layout(self.cone)
         rows = np.concatenate([where.zero, where.orthant[v[where.orthant] <= _near(v, tolerance)]])
         smallest, null = rank(self.A.on_host().tocsr()[rows].toarray())
         return None if smallest > 0 else dependence(null, [f"A[{i}]" for i in rows], len(where.zero))
 
     def _regular_in_every_element(self, v: np.ndarray, tolerance: float | None) -> tuple[bool, float]:
-        n, m, near, where = self.q.shape[0], len(v), _near(v, tolerance), layout(factors(self.cone))
+        n, m, near, where = self.q.shape[0], len(v), _near(v, tolerance), layout(self.cone)
         fixed, loose = np.zeros(m, bool), np.zeros(m, bool)
         fixed[where.zero] = True
         fixed[where.orthant], loose[where.orthant] = v[where.orthant] < -near, v[where.orthant] > near
-        if n > LARGE or m - loose.sum() > n:  # more rows than variables are dependent
+        if n > THRESHOLDS.certified_variables or m - loose.sum() > n:  # more rows than variables are dependent
             return False, 0.0
         A = self.A.on_host().toarray()
         P = np.zeros((n, n)) if self.P is None else self.P.on_host().toarray()
