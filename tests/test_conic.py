@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import cvxpy
@@ -14,11 +14,10 @@ import scipy.sparse
 from laws import assert_close, direction_like, inner, moved
 
 import implicitcg as icg
-from implicitcg.cone_programs import recent_systems as recent_factors
-from implicitcg.cone_programs.faces import face, layout
+from implicitcg.cone_programs import chosen_system, layout, recent_systems
+from implicitcg.cone_programs.chosen_system import factorised
+from implicitcg.cone_programs.faces import face
 from implicitcg.cone_programs.iterative_system import IterativeSystem
-from implicitcg.cone_programs.program import factors
-from implicitcg.cone_programs.system import face_system
 
 cones = icg.cones
 
@@ -203,8 +202,14 @@ def test_a_bound_twice_beside_a_second_order_cone_has_the_slope_of_differences_a
     np.testing.assert_allclose(jax.jvp(value, (b,), (both,))[1], difference, atol=1e-9)
 
 
+def by_products_from(order, monkeypatch):
+    """Semidefinite cones above this order count as large."""
+    small = dataclasses.replace(chosen_system.THRESHOLDS, products_order=order)
+    monkeypatch.setattr(chosen_system, "THRESHOLDS", small)
+
+
 def test_a_large_semidefinite_cone_has_a_matrix_free_derivative_with_a_reported_residual(monkeypatch):
-    monkeypatch.setattr(sys.modules["implicitcg.equations.conic"], "ORDER", 2)
+    by_products_from(2, monkeypatch)
     told = []
     adjoint = icg.adjoints.Automatic(report=lambda residual, steps: told.append(float(residual)))
     cone = cones.PSD(3)
@@ -224,9 +229,9 @@ def test_products_alone_solve_the_system_that_factors_solve_on_every_cone():
     theta, x, y = random_programs(3)
     for k in range(3):
         P, A, b = (np.asarray(theta[name][k]) for name in "PAb")
-        here = face(layout(factors(EVERY)), np.array([0.3]), b - A @ x[k] - y[k])
+        here = face(layout(EVERY), np.array([0.3]), b - A @ x[k] - y[k])
         P, A = scipy.sparse.csc_array(P), scipy.sparse.csc_array(A)
-        exact, products = face_system(P, A, here), IterativeSystem(P, A, here)
+        exact, products = factorised(P, A, here), IterativeSystem(P, A, here)
         assert exact.healthy
         r, t = np.cos(np.arange(A.shape[1])), np.sin(np.arange(A.shape[0]))
         for found, expected in zip(products.solve(r, t), exact.solve(r, t), strict=True):
@@ -235,7 +240,7 @@ def test_products_alone_solve_the_system_that_factors_solve_on_every_cone():
 
 
 def test_newtons_method_by_products_reaches_rounding_too(monkeypatch):
-    monkeypatch.setattr(sys.modules["implicitcg.cone_programs.polish"], "ORDER", 2)
+    by_products_from(2, monkeypatch)
     used = []
     solve = IterativeSystem.solve
     monkeypatch.setattr(IterativeSystem, "solve", lambda self, r, t: used.append(0) or solve(self, r, t))
@@ -300,9 +305,9 @@ def test_one_factorisation_serves_the_solution_and_all_rows_of_its_jacobian(monk
 
     def counted(P, A, face):
         made.append(face)
-        return face_system(P, A, face)
+        return factorised(P, A, face)
 
-    monkeypatch.setattr(recent_factors, "face_system", counted)
+    monkeypatch.setattr(recent_systems, "factorised", counted)
 
     def value(b):
         A = jnp.concatenate([-jnp.eye(4), jnp.ones((1, 4))])

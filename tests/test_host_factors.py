@@ -49,18 +49,19 @@ SHARED = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, scipy.sparse, implicitcg as icg
-from implicitcg.cone_programs.faces import face, layout
-from implicitcg.cone_programs.system import face_system
+from implicitcg.cone_programs import layout
+from implicitcg.cone_programs.chosen_system import factorised
+from implicitcg.cone_programs.faces import face
 
 sys.setswitchinterval(1e-5)
 n, equalities, repeated, repeats = map(int, sys.argv[1:])
 random = np.random.default_rng(0)
-where = layout((icg.cones.Zero(equalities + repeated), icg.cones.Nonnegative(n)))
+where = layout(icg.cones.Product(icg.cones.Zero(equalities + repeated), icg.cones.Nonnegative(n)))
 rows = scipy.sparse.random_array((equalities, n), density=8 / n, rng=random) + scipy.sparse.eye_array(equalities, n)
 A = scipy.sparse.vstack([rows, rows.tocsr()[:repeated], -scipy.sparse.eye_array(n)]).tocsc()
 P = scipy.sparse.diags_array(1 + random.random(n)).tocsc()
 v = random.standard_normal(equalities + repeated + n) + 1  # a sixth of the bounds hold
-system = face_system(P, A, face(where, np.zeros(0), v))
+system = factorised(P, A, face(where, np.zeros(0), v))
 assert system.healthy
 sides = random.standard_normal((16, n + len(v)))
 

@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from .faces import Face, selector
+from .faces import EPS, Face, selector
+from .system import ConeSystem, filled
 
 lapack: Any = scipy.linalg.lapack
-ENTRIES = 100_000  # a matrix of no more entries is multiplied faster dense: SciPy takes ten microseconds a product
 
 
-class CondensedSystem:
+class CondensedSystem(ConeSystem):
     """`[[H, C^T], [C, 0]]` for the free variables and the hard rows, by a dense factorisation.
 
-    Hard rows with one entry fix their variable, and both leave the system; soft rows are springs in `H`. `healthy`
-    tells whether it is regular to working precision; where it is not (dependent constraints), `solve` gives the
-    least-squares answer of least norm. Threads may share one: `solve` changes nothing in it.
+    Hard rows with one entry fix their variable, and both leave the system; soft rows are springs in `H`. Where it is
+    not regular (dependent constraints), `solve` gives the least-squares answer of least norm.
     """
 
     def __init__(self, P: Any, A: Any, face: Face):
@@ -28,6 +27,8 @@ class CondensedSystem:
         self.A: Any = filled(A)
         self.AT, self.TT = self.A.T, self.T.T
         self._fix(A, face)
+        # Springs are added up in `H` and take no row of their own, so that the size is that of the free variables and
+        # the hard rows, however many soft rows there are; what that costs in digits, `solve` wins back.
         G = filled(self.A[:, self.free], whole=True)
         TG = self.T @ G
         hard = [TG[self.core], *[block.hard @ G[block.start : block.stop] for block in face.turned]]
@@ -39,6 +40,7 @@ class CondensedSystem:
         for block in self.circles:
             part = G[block.start : block.stop]
             ray, normal = block.ray @ part, block.normal @ part
+            # all directions but two are equally stiff: what these two pull is taken off, and no basis is formed
             H += block.weight * (part.T @ part - np.outer(ray, ray) - np.outer(normal, normal))
         for block in face.turned:
             part = block.soft @ G[block.start : block.stop]
@@ -46,6 +48,9 @@ class CondensedSystem:
         self._factorise(H, np.concatenate(hard) if len(hard) > 1 else hard[0])
 
     def _fix(self, A: Any, face: Face) -> None:
+        # Most hard rows of a program that somebody wrote are bounds, with one entry: they are solved by a division, and
+        # what is left is often a tenth. Of two that fix one variable the second stays: it has no entry in the free
+        # variables, so that the core has a row of zeros and is found singular, as it is.
         hard = face.hard[A.indices]
         counts = np.append(np.bincount(hard[hard >= 0], minlength=face.hard_count), 0)  # and one for -1, no row
         alone = np.flatnonzero((counts[hard] == 1) & (A.data != 0))
@@ -60,18 +65,19 @@ class CondensedSystem:
     def _factorise(self, H: np.ndarray, C: np.ndarray) -> None:
         self.H, self.C = H, C
         size, total = len(H), len(H) + len(C)
-        self.healthy, self.condition = True, 1.0
+        self.healthy = True
         if total == 0:
             return
         K = np.zeros((total, total), order="F")
         K[:size, :size], K[size:, :size], K[:size, size:] = H, C, C.T
+        # to a largest entry near one in every row and column: the condition should judge how rows and springs lie to
+        # each other, not the units of variables and constraints
         top = np.abs(K).max(axis=1)
         self.scale = 1 / np.sqrt(np.where(top > 0, top, 1))
         K *= self.scale[:, None] * self.scale
         norm = np.abs(K).sum(axis=0).max()
         self.lu, self.pivots, info = lapack.dgetrf(K, overwrite_a=1)
-        self.condition = float(lapack.dgecon(self.lu, norm)[0])
-        self.healthy = info == 0 and self.condition > 10 * total * np.finfo(float).eps
+        self.healthy = info == 0 and float(lapack.dgecon(self.lu, norm)[0]) > 10 * total * EPS
 
     @cached_property
     def _pseudo_inverse(self) -> np.ndarray:
@@ -80,31 +86,29 @@ class CondensedSystem:
         return np.linalg.pinv(K, rcond=1e-12, hermitian=True)
 
     def unique(self) -> bool:
-        """Whether `H d = 0`, `C d = 0` only for `d = 0`; without it the solution in `x` is not unique.
-
-        Judged on `H + C^T C`, scaled to unit diagonal.
-        """
+        """Whether `H d = 0`, `C d = 0` only for `d = 0`: `H + C^T C`, scaled to unit diagonal, is positive definite."""
         matrix = self.H + self.C.T @ self.C
         diagonal = np.diagonal(matrix)
         if not np.all(diagonal > 0):
             return False
         scale = 1 / np.sqrt(diagonal)
         smallest = np.linalg.eigvalsh(matrix * scale[:, None] * scale)[0] if len(scale) else 1.0
-        return bool(smallest > 10 * len(scale) * np.finfo(float).eps)
+        return bool(smallest > 10 * len(scale) * EPS)
 
     def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
-        """Whether right sides `t` may have a solution: all do where the system is regular."""
+        """See `ConeSystem.consistent`: where the system is regular, every right side has a solution."""
         return self.healthy
 
     def bytes(self) -> int:
-        """About the memory it takes."""
+        """See `ConeSystem.bytes`."""
         dense = [part for part in (self.A, self.P) if isinstance(part, np.ndarray)]
         return 8 * (2 * (len(self.H) + len(self.C)) ** 2 + self.T.size) + sum(part.nbytes for part in dense)
 
     def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`(dx, dy)` for right sides `r` `(n,)` and `t` `(m,)`."""
+        """See `ConeSystem.solve`."""
         dx, dy = self._solve(r, t)
-        # once more on what is left: stiff springs cost digits
+        # Once more on what is left, since stiff springs cost digits; of the first equation alone, for the second holds
+        # by the way `dy` is made of `dx`.
         more, dy_more = self._solve(r - self._gradient(dx, dy), np.zeros_like(t))
         return dx + more, dy + dy_more
 
@@ -115,6 +119,8 @@ class CondensedSystem:
         face, size, count = self.face, len(self.free), self.face.hard_count
         gathered = self.T @ t
         dx = np.zeros(len(r))
+        # fixed variables first, then the core for the step in the free ones, then the multipliers of the rows that fix:
+        # of each, whatever the gradient lacks in its variable
         dx[self.fixed] = gathered[self.fixing] / self.pivot
         Adx = self.A @ dx
         dy = self._springs(Adx - t)
@@ -163,10 +169,3 @@ class CondensedSystem:
             forces = block.weight * (block.soft @ stretch[block.start : block.stop])
             dy[block.start : block.stop] += forces @ block.soft
         return dy
-
-
-def filled(matrix: Any, *, whole: bool = False) -> Any:
-    """A matrix as a dense array where it is small, or always with `whole`."""
-    if isinstance(matrix, np.ndarray):
-        return matrix
-    return matrix.toarray() if whole or matrix.shape[0] * matrix.shape[1] <= ENTRIES else matrix

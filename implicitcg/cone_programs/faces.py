@@ -9,32 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
-from ..penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
+from .program import Layout
 from .semidefinite import ROUNDING, Turned, symmetric, turned, vector
 from .surfaces import exponential_surface, power_surface
 
 EPS = float(np.finfo(np.float64).eps)
 KINK = 1e-11  # how close, relative to the largest entry of `v`, is on the kink
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the rows of each kind of cone are; `kinds` are the cones in order, as (class, dimension, order)."""
-
-    size: int
-    kinds: tuple[tuple[type, int, int], ...]
-    zero: np.ndarray
-    orthant: np.ndarray
-    rounds: tuple[tuple[int, int], ...]
-    matrices: tuple[tuple[int, int, int], ...]
-    exponential: np.ndarray
-    power: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -68,42 +53,6 @@ class Face:
     turned: list[Turned]
 
 
-def layout(cones: tuple[AbstractCone, ...]) -> Layout:
-    """The layout of a product of these cones."""
-    return _layout(tuple((type(cone), cone.dimension, getattr(cone, "order", 0)) for cone in cones))
-
-
-@lru_cache(maxsize=256)
-def _layout(kinds: tuple[tuple[type, int, int], ...]) -> Layout:
-    rows: dict[Any, list[np.ndarray]] = {kind: [] for kind in (Zero, Nonnegative, Exponential, Power)}
-    rounds, matrices, start = [], [], 0
-    for kind, dimension, order in kinds:
-        stop = start + dimension
-        if dimension == 1 and kind in (SecondOrder, PSD):
-            kind = Nonnegative
-        if kind is SecondOrder:
-            rounds.append((start, stop))
-        elif kind is PSD:
-            matrices.append((start, stop, order))
-        else:
-            rows[kind].append(np.arange(start, stop))
-        start = stop
-
-    def joined(kind: type) -> np.ndarray:
-        return np.concatenate(rows[kind]) if rows[kind] else np.zeros(0, int)
-
-    return Layout(
-        start,
-        tuple(kinds),
-        joined(Zero),
-        joined(Nonnegative),
-        tuple(rounds),
-        tuple(matrices),
-        joined(Exponential).reshape(-1, 3),
-        joined(Power).reshape(-1, 3),
-    )
-
-
 def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray | None = None) -> Face:
     """The projection of `v` and its Jacobian, by the tie rules of the projections: the smallest face.
 
@@ -112,6 +61,9 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
     m = where.size
     slack = np.maximum(v, 0)
     slack[where.zero] = 0
+    # A row of most cones is in one hard and one soft row at the most, so two numbers a row say all; second-order and
+    # semidefinite cones, whose soft rows are full, come as blocks. Hard rows that are rows by themselves are numbered
+    # first, then the normals of curved surfaces, each of which is shared by the rows of its cone.
     hard, soft = np.full(m, -1), np.full(m, -1)
     hard_factor, soft_factor = np.ones(m), np.ones(m)
     single = np.zeros(m, bool)  # rows that are hard by themselves
@@ -127,6 +79,7 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
             slack[start:stop] = 0
             single[start:stop] = True
         else:
+            # the slack slides along its ray (d = 1), never along the normal (d = 0), and bends across them
             unit = block[1:] / r
             slack[start], slack[start + 1 : stop] = (t + r) / 2, (t + r) / 2 * unit
             ray, normal = np.append(1, unit) / np.sqrt(2), np.append(1, -unit) / np.sqrt(2)
@@ -149,7 +102,7 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
         hard[rows], hard_factor[rows] = count + np.arange(len(rows))[:, None], normal
         count += len(rows)
     springs, softs = [], 0
-    for rows, across, bend in weights:
+    for rows, across, bend in weights:  # where the surface is flat to rounding, the row is free: no spring at all
         keep = 1 - bend > ROUNDING
         rows, across, bend = rows[keep], across[keep], np.maximum(bend[keep], ROUNDING)
         soft[rows], soft_factor[rows] = softs + np.arange(len(rows))[:, None], across
@@ -188,6 +141,8 @@ def of_jacobian(face: Face, rows: Any, function: Callable[[Any], Any], v: np.nda
 
 def snapped(where: Layout, v: np.ndarray) -> np.ndarray:
     """`v` with what is on a kink up to rounding put on it, on the side of the smallest face."""
+    # A solver stops on one side of a kink or the other, as its last rounding falls; the derivative there is that of the
+    # tie rule, which asks whether `v` is on the kink exactly.
     v = v.copy()
     near = KINK * (1 + np.abs(v).max(initial=0))
     rows = where.orthant
@@ -200,7 +155,7 @@ def snapped(where: Layout, v: np.ndarray) -> np.ndarray:
         values, vectors = np.linalg.eigh(symmetric(v[start:stop], order))
         on_kink = np.abs(values) <= near
         if on_kink.any():  # a zero eigenvalue computed anew has any sign, so it is put clearly outside the cone
-            values = np.where(on_kink, -100 * order * np.finfo(float).eps * np.abs(values).max(), values)
+            values = np.where(on_kink, -100 * order * EPS * np.abs(values).max(), values)
             v[start:stop] = vector((vectors * values) @ vectors.T)
     return v
 

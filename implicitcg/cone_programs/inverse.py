@@ -13,13 +13,11 @@ from jaxtyping import Bool, Float
 from ..base.lanes import lanes_on_host
 from ..core import AbstractInverse
 from ..linear import AbstractMatrix
-from ..penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
-from .faces import Layout, face, layout
-from .program import exponents_in, factors, symmetric_part
+from ..penalties.cones import AbstractCone
+from .faces import face
+from .program import Layout, exponents_in, layout, symmetric_part
 from .recent_systems import RECENT
-from .system import System
-
-KNOWN = (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power)
+from .system import ConeSystem
 
 
 class ConicInverse(AbstractInverse):
@@ -37,7 +35,7 @@ class ConicInverse(AbstractInverse):
 
     def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
         """See `AbstractInverse.solve`."""
-        P, A, exponents, where = self.P, self.A, exponents_in(self.cone), layout(factors(self.cone))
+        P, A, exponents, where = self.P, self.A, exponents_in(self.cone), layout(self.cone)
         shapes = (jax.ShapeDtypeStruct(rhs.shape, rhs.dtype), jax.ShapeDtypeStruct((), jnp.bool_))
 
         def solve(
@@ -61,14 +59,9 @@ class ConicInverse(AbstractInverse):
         return lanes_on_host(solve, shapes, P, A, exponents, self.v, self.slack, rhs)
 
 
-def known(cone: AbstractCone) -> bool:
-    """Whether the host knows the faces of all parts of a cone."""
-    return all(type(part) in KNOWN for part in factors(cone))
-
-
 def _factorised(
     P: Any, A: Any, where: Layout, exponents: np.ndarray, v: np.ndarray, slack: np.ndarray
-) -> System | None:
+) -> ConeSystem | None:
     P = None if P is None else symmetric_part(type(P).on_host(P))
     A, v, slack = type(A).on_host(A), np.asarray(v, np.float64), np.asarray(slack, np.float64)
     if not (np.isfinite(v).all() and np.isfinite(A.data).all() and (P is None or np.isfinite(P.data).all())):

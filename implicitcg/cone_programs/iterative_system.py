@@ -11,30 +11,28 @@ import scipy.sparse.linalg
 
 from ..linear.sparse_factors import sparse_factors
 from .faces import Face, of_jacobian, selector
+from .system import ConeSystem
+from .thresholds import THRESHOLDS
 
 LinearOperator: Any = scipy.sparse.linalg.LinearOperator  # SciPy's types do not know its factory
 
 TOLERANCE = 1e-6  # asked of MINRES, in its preconditioned norm
 ENOUGH = 0.1  # of the residual of one solve relative to its right side: Newton's method gains a digit a step at least
-STEPS = 500
-DENSE = 0.1  # the share of entries from which a matrix is factorised densely
 
 
-class IterativeSystem:
+class IterativeSystem(ConeSystem):
     """`P u - A^T S w = r`, `-S A u - D w = -S t` with `S = (I - D)^(1/2)`, by MINRES; `dx = u`, `dy = -S w`.
 
     The system is symmetric and bounded on hard, soft and free rows alike, and a product with a semidefinite
     cone's `D` or `S` of order `k` costs `O(k^3)` where its rows are `O(k^4)` numbers. The preconditioner is
     `P + A^T R A`, where the diagonal `R` stands for `S^2`, and the identity.
 
-    `healthy` is false, since nothing here tells whether the system is regular; `solve` gives NaN where MINRES did not
-    reach a relative residual of 0.1.
+    It is never `healthy`, since nothing here tells whether the system is regular; `solve` gives NaN where MINRES did
+    not reach a relative residual of 0.1.
     """
 
-    healthy = False
-
     def __init__(self, P: Any, A: Any, face: Face):
-        self.P, self.A, self.AT, self.face = P, A, A.T, face
+        self.P, self.A, self.AT, self.face, self.healthy = P, A, A.T, face, False
         self._T: Any = selector(face)
         resisting = np.zeros(A.shape[0])
         for place, size in ((face.hard, face.hard_factor**2), (face.soft, face.soft_factor**2)):
@@ -46,11 +44,19 @@ class IterativeSystem:
         self._approximate = _inverse(self.AT @ scipy.sparse.diags_array(resisting) @ A + (0 if P is None else P))
 
     def unique(self) -> bool:
-        """Whether no direction of `x` is free; this system does not look and says yes."""
+        """See `ConeSystem.unique`: this system does not look."""
         return True
 
+    def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
+        """See `ConeSystem.consistent`: nothing here can tell."""
+        return False
+
+    def bytes(self) -> int:
+        """See `ConeSystem.bytes`: of the matrix; its preconditioner is kept no longer than a step."""
+        return 12 * int(self.A.nnz)
+
     def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`(dx, dy)` for right sides `r` `(n,)` and `t` `(m,)`."""
+        """See `ConeSystem.solve`."""
         n, m = len(r), len(t)
 
         def product(z: np.ndarray) -> np.ndarray:
@@ -65,9 +71,8 @@ class IterativeSystem:
             return LinearOperator((n + m, n + m), matvec=apply, dtype=np.float64)
 
         right = np.concatenate([r, -self._root(t)])
-        z, _ = scipy.sparse.linalg.minres(
-            operator(product), right, M=operator(approximate), rtol=TOLERANCE, maxiter=STEPS
-        )
+        steps, M = THRESHOLDS.products_steps, operator(approximate)
+        z, _ = scipy.sparse.linalg.minres(operator(product), right, M=M, rtol=TOLERANCE, maxiter=steps)
         if not np.linalg.norm(product(z) - right) <= ENOUGH * np.linalg.norm(right):
             z = np.full_like(z, np.nan)
         return z[:n], -self._root(z[n:])
@@ -86,7 +91,7 @@ def _inverse(matrix: Any) -> Any:
     """
     size = matrix.shape[0]
     matrix = scipy.sparse.csc_array(matrix + 1e-8 * matrix.diagonal().max() * scipy.sparse.eye_array(size))
-    if matrix.nnz > DENSE * size**2:
+    if matrix.nnz > THRESHOLDS.preconditioner_full * size**2:
         try:
             factor = scipy.linalg.cho_factor(matrix.toarray())
         except (np.linalg.LinAlgError, ValueError):  # indefinite, or not finite

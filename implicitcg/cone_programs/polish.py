@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .condensed_system import filled
-from .faces import Face, face
+from .chosen_system import by_products
+from .faces import EPS, Face, face
 from .iterative_system import IterativeSystem
+from .program import ConePoint, ConeProgram
 from .recent_systems import RECENT
-from .semidefinite import ORDER
-
-CHORDS = 4
-EPS = float(np.finfo(np.float64).eps)
+from .system import filled
+from .thresholds import THRESHOLDS
 
 
-class Polished(NamedTuple):
+class PolishedPoint(NamedTuple):
     """The point, its residual, whether its face leaves `x` no direction that costs nothing, and if rows depend."""
 
     x: np.ndarray
@@ -26,7 +25,7 @@ class Polished(NamedTuple):
     dependent: bool
 
 
-def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int, *, last: bool) -> Polished:
+def polished(program: ConeProgram, start: ConePoint, steps: int, *, last: bool) -> PolishedPoint:
     """The point after at most `steps` semismooth Newton steps from `(x, s - y)`, taken only if the residual falls.
 
     The residual is the norm of `(P x + q + A^T (s - v), A x + s - b)` with `s` the projection of `v`. With large
@@ -41,13 +40,14 @@ def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int
         here = face(where, exponents, v, near)
         Px, Ax, pull = 0 if P is None else P @ x, A @ x, AT @ (here.slack - v)
         r, t = Px + q + pull, Ax + here.slack - b
+        # what rounding alone leaves is judged by the terms that were added up, not by their sum
         scale = sum(float(np.sqrt(np.vdot(part, part))) for part in (Px, q, pull, Ax, here.slack, b))
         return here, r, t, float(np.sqrt(r @ r + t @ t)), EPS * float(scale)
 
-    v = s - y
-    here, r, t, size, rounding = residual(x, v, s)
+    x, v = start.x, start.s - start.y
+    here, r, t, size, rounding = residual(x, v, start.s)
     unique, dependent = True, False
-    iterative = any(order > ORDER for _, _, order in where.matrices)
+    iterative = by_products(where)
     for step in range(steps):
         if step and not size > 1e3 * rounding:
             break
@@ -55,7 +55,7 @@ def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int
         dependent = not system.healthy
         unique = not dependent or system.unique()
         before = size
-        for _ in range(CHORDS):  # the same factors serve as long as they gain three digits
+        for _ in range(THRESHOLDS.chords):  # the same factors serve as long as they gain three digits
             dx, dy = system.solve(-r, -t)
             if not (np.isfinite(dx).all() and np.isfinite(dy).all()):
                 break
@@ -67,8 +67,10 @@ def polish(program: Any, x: np.ndarray, s: np.ndarray, y: np.ndarray, steps: int
             size, last = new_size, size
             if size > 1e-3 * last or not size > 4 * rounding:
                 break
+        # Near the solution a step squares the residual. One that hardly gains is at rounding, on the wrong face, or,
+        # with products alone, too inexact: only the last is mended, by factors.
         if size > 0.5 * before:
             if not (iterative and last and size > 1e5 * rounding):
                 break
             iterative = False
-    return Polished(x, v, size, unique, dependent)
+    return PolishedPoint(x, v, size, unique, dependent)

@@ -14,28 +14,28 @@ from typing import Any
 
 import numpy as np
 
+from .chosen_system import factorised
 from .faces import Face
-from .system import System, face_system
+from .system import ConeSystem
+from .thresholds import THRESHOLDS
 
-ROOM = 256 * 2**20  # bytes of factors kept
 
-
-class RecentFactors:
+class RecentSystems:
     """The systems used last, up to `room` bytes of factors; it may be asked from several threads."""
 
-    def __init__(self, room: int = ROOM):
+    def __init__(self, room: int = THRESHOLDS.kept_bytes):
         self._room, self._used = room, 0
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, tuple[System, int]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[ConeSystem, int]] = OrderedDict()
 
-    def system(self, P: Any, A: Any, face: Face) -> System:
-        """`face_system(P, A, face)`; `P` and `A` are in SciPy's compressed columns."""
+    def system(self, P: Any, A: Any, face: Face) -> ConeSystem:
+        """`factorised(P, A, face)`, or the one that was made of the same numbers."""
         key = digest(P, A, face)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][0]
-        made = face_system(P, A, face)
+        made = factorised(P, A, face)
         size = made.bytes()
         with self._lock:
             if key not in self._kept and size <= self._room:
@@ -44,9 +44,6 @@ class RecentFactors:
                 while self._used > self._room:
                     self._used -= self._kept.popitem(last=False)[1][1]
         return made
-
-    def __len__(self) -> int:
-        return len(self._kept)
 
 
 def digest(P: Any, A: Any, face: Face) -> bytes:
@@ -66,4 +63,4 @@ def digest(P: Any, A: Any, face: Face) -> bytes:
     return found.digest()
 
 
-RECENT = RecentFactors()
+RECENT = RecentSystems()

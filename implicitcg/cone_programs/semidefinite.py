@@ -9,7 +9,6 @@ import numpy as np
 
 ROUNDING = 1e-13  # an eigenvalue of a Jacobian this close to 0 or 1 is 0 or 1
 RANK = 1e-11  # an eigenvalue of a matrix this small beside the largest is zero: a rank is not known better
-ORDER = 48  # a cone's face has about a thousand rows: above, systems with it are solved by products alone
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,8 @@ class Turned:
 
     def _products(self, kept: np.ndarray) -> np.ndarray:
         """The symmetric products of pairs of eigenvectors as unit vectors, one a line."""
+        # `u_i u_j^T + u_j u_i^T` is an eigenvector of `D`, with the slope `(i, j)`. The roots of two make it a unit
+        # vector, and the vector form of a matrix keep lengths.
         i, j = upper(len(self.vectors))
         row, column = i[kept], j[kept]
         left, right = self.vectors.T[row], self.vectors.T[column]
@@ -73,6 +74,8 @@ def turned(start: int, stop: int, order: int, v: np.ndarray) -> tuple[np.ndarray
     values = np.where(np.abs(values) <= RANK * np.abs(values).max(), 0, values)
     kept = np.maximum(values, 0)
     slack = vector((vectors * kept) @ vectors.T)
+    # divided differences of `max(., 0)`: 1 within the positive eigenvalues, 0 within the others, and between them the
+    # part that is kept; of two equal ones the derivative, which at zero is that of the smallest face
     gap = values[:, None] - values
     slopes = np.where(gap == 0, values > 0, (kept[:, None] - kept) / np.where(gap == 0, 1, gap)).clip(0, 1)
     return slack, Turned(start, stop, vectors, slopes)

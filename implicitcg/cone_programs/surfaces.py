@@ -32,6 +32,7 @@ class Surface:
 
 def exponential_surface(v: np.ndarray, hint: np.ndarray | None = None) -> Surface:
     """The projection of `v` `(k, 3)` on the exponential cone; `hint` is about the projection."""
+    # a projection on a cone scales with `v`, so the search is among numbers of at most one, whatever the units
     size = np.abs(v).max(axis=1)
     unscaled = np.where(size > 0, size, 1)
     x, y, z = (v / unscaled[:, None]).T
@@ -43,6 +44,9 @@ def exponential_surface(v: np.ndarray, hint: np.ndarray | None = None) -> Surfac
     low = np.where(x > 0, from_polar, np.minimum(from_cone, 0) - far)
     high = np.where(y > 0, from_cone, np.maximum(from_polar, 0) + far)
 
+    # On the surface the projection is `A (s, 1, e^s)` and what is left of `v` is `B` times the normal there: two of the
+    # three equations give `A` and `B` for every `s`, and the third is one equation in `s`. It increases between the
+    # slopes at which `v` would be in the cone or in its polar, which is the bracket; `far` is where exponentials end.
     def weights(s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         square = s * s - s + 1
         return (b + (s - 1) * a) / square, (a - s * b) / square, square
@@ -94,6 +98,8 @@ def power_surface(v: np.ndarray, a: np.ndarray, hint: np.ndarray | None = None) 
     curved = ~(inside | polar | flat)
     some = np.where(curved, height, 1)
 
+    # The unknown is the height `r` of the projection, between 0 and `|z|`. In `q`, its logit, neither end is near: an
+    # `r` of 1e-100 and one that lacks 1e-100 of `|z|` are both had to full relative precision.
     def coordinates(q: np.ndarray) -> tuple[np.ndarray, ...]:
         """`r = |z_0| / (1 + e^{-q})`, and for `x` and `y` their values and `d log / dq`."""
         r, rest = some / (1 + np.exp(-q)), some / (1 + np.exp(q))
@@ -158,6 +164,8 @@ def bracketed_newton(
                 return near
         low, high = np.where(settled, near, low), np.where(settled, near, high)
         x, step = (low + high) / 2, high - low
+    # Newton's step where it stays in the bracket and halves the step before it, the middle elsewhere. All entries take
+    # part until the last has settled: a mask costs more than their steps.
     for _ in range(200):
         if not np.any((np.abs(step) > 4e-16 * np.abs(x)) & (high > low)):
             break

@@ -1,4 +1,4 @@
-"""The linear system of a cone program on its face, factorised on the host.
+"""What every way to solve the linear system of a cone program on its face has to offer.
 
 With the Jacobian `D` of the projection, the linearised optimality system
 
@@ -11,44 +11,47 @@ system `P u + A^T w = a`, `(D - I) A u + D w = c` is the same one with `r = a - 
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import numpy as np
 
-from .condensed_system import CondensedSystem
-from .dependent_equalities import WithoutDependence, dependences, without
-from .faces import Face
-from .sparse_system import SparseSystem
-
-System = CondensedSystem | SparseSystem | WithoutDependence
-
-SMALL = 200  # unknowns up to which dense linear algebra beats the bookkeeping of a sparse one
-FULL = 0.05  # the share of entries from which a system counts as full
-LARGE = 4000  # unknowns of a dense system at the most: 128 MiB
+from .thresholds import THRESHOLDS
 
 
-def face_system(P: Any, A: Any, face: Face) -> System:
-    """The factorised system; its `healthy` tells whether it is regular, `solve(r, t)` gives `(dx, dy)`.
+class ConeSystem(abc.ABC):
+    """The system of one face, made once and solved for any number of right sides, from any number of threads.
 
-    Equalities that depend on each other leave it regular, if that is all: see `WithoutDependence`.
+    Attributes:
+        A: the matrix `(m, n)` of the program to multiply by, dense or sparse, whichever is faster; `AT` its transpose.
+        healthy: whether the system is regular to working precision. Where it is not, what `solve` returns serves
+            Newton's method, which judges its steps, and no derivative.
     """
-    made = _factorised(P, A, face)
-    found = None if made.healthy else dependences(made.A, face.zero)
-    if found is None:
-        return made
-    left_out, basis = found
-    fewer = _factorised(P, A, without(face, left_out))
-    return WithoutDependence(fewer, made.A, face.zero, basis) if fewer.healthy else made
+
+    A: Any
+    AT: Any
+    healthy: bool
+
+    @abc.abstractmethod
+    def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`(dx, dy)`, `(n,)` and `(m,)`, for right sides `r` `(n,)` and `t` `(m,)`; NaN where none is found."""
+
+    @abc.abstractmethod
+    def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
+        """Whether `dx`, found for `t`, solves the system: not every `t` has a solution where equalities depend."""
+
+    @abc.abstractmethod
+    def unique(self) -> bool:
+        """Whether `r = 0`, `t = 0` have `dx = 0` alone, so that the solution in `x` is unique; yes where unknown."""
+
+    @abc.abstractmethod
+    def bytes(self) -> int:
+        """About the memory it takes."""
 
 
-def _factorised(P: Any, A: Any, face: Face) -> CondensedSystem | SparseSystem:
-    n = A.shape[1]
-    hard = face.hard[A.indices]
-    alone = int(np.sum(np.bincount(hard[hard >= 0], minlength=face.hard_count) == 1))  # rows that fix a variable
-    total = n + face.hard_count - 2 * min(alone, n) + sum(block.rows[0] for block in face.turned)
-    entries = (
-        A.nnz + (0 if P is None else P.nnz) + sum(sum(block.rows) * (block.stop - block.start) for block in face.turned)
-    )
-    if total <= SMALL or (total <= LARGE and entries > FULL * total**2):
-        return CondensedSystem(P, A, face)
-    return SparseSystem(P, A, face)
+def filled(matrix: Any, *, whole: bool = False) -> Any:
+    """A matrix as a dense array where it is small, or always with `whole`."""
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    small = matrix.shape[0] * matrix.shape[1] <= THRESHOLDS.multiplied_dense
+    return matrix.toarray() if whole or small else matrix

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base import SolveError, Status, concrete_value
-from ..cone_programs.program import cone_program, data_of
-from ..core import AbstractProblem
+from ..cone_programs import cone_program
+from ..equations import Conic
 from ..solvers.external import Clarabel
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SHARE = 1e-4
 
 
 def detail(
-    problem: AbstractProblem, canonical: Canonical, constraints: Sequence[str], variables: Sequence[str], status: Status
+    problem: Conic, canonical: Canonical, constraints: Sequence[str], variables: Sequence[str], status: Status
 ) -> str:
     """What clashes where the problem is infeasible, and what runs away where it is unbounded; else where to look.
 
@@ -28,7 +28,7 @@ def detail(
     constraints and variables whose entries are not zero there are those to blame.
     """
     if status == Status.infeasible or status == Status.unbounded:
-        program = cone_program(*data_of(problem))
+        program = cone_program(*problem.data())
         if program is None:
             return ""
         point = Clarabel().minimise(program, 1e-8)

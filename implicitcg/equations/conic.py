@@ -13,10 +13,7 @@ from jaxtyping import ArrayLike, Float
 
 from ..base import kink_tolerance
 from ..base.checks import floating, require_finite
-from ..cone_programs.faces import layout
-from ..cone_programs.inverse import ConicInverse, known
-from ..cone_programs.program import factors
-from ..cone_programs.semidefinite import ORDER
+from ..cone_programs import ConicInverse, Layout, by_products, exponents_in, known, layout
 from ..core import AbstractProblem, Certificate, Linearisation, judge_positive_definite
 from ..core.vertices import kinks_of
 from ..linear import AbstractMatrix, problem_matrix
@@ -71,6 +68,10 @@ class Conic(AbstractProblem[ConicPoint]):
         """`s = b - A x`, with the derivatives of `x`."""
         return self.b - self.A.product(x)
 
+    def data(self) -> tuple[tuple[Any, ...], Layout]:
+        """The arrays, `P`, `q`, `A`, `b` and the exponents of power cones, and where the cones are: for the host."""
+        return (self.P, self.q, self.A, self.b, exponents_in(self.cone)), layout(self.cone)
+
     def invalid(self) -> Array:
         """Whether a parameter of the cone (the exponent of a power cone) is outside its domain."""
         return jnp.any(self.cone.invalid())
@@ -81,8 +82,7 @@ class Conic(AbstractProblem[ConicPoint]):
         if not known(self.cone):
             return linearisation
         inverse = ConicInverse(self.P, self.A, self.cone, z.v, self.cone.project(z.v))
-        large = any(order > ORDER for _, _, order in layout(factors(self.cone)).matrices)
-        return dataclasses.replace(linearisation, inverse=inverse, large=large)
+        return dataclasses.replace(linearisation, inverse=inverse, large=by_products(layout(self.cone)))
 
     def certificate(self, z: ConicPoint, residual: float, tolerance: float | None) -> Certificate:
         """By enumeration of the kinks, and where that does not decide by a condition that covers every element.
@@ -113,13 +113,13 @@ class Conic(AbstractProblem[ConicPoint]):
 
     def _dependence(self, v: np.ndarray, tolerance: float | None) -> str | None:
         """Which equalities and bounds that are met depend on each other, if any do."""
-        where = layout(factors(self.cone))
+        where = layout(self.cone)
         rows = np.concatenate([where.zero, where.orthant[v[where.orthant] <= _near(v, tolerance)]])
         smallest, null = independence(self.A.on_host().tocsr()[rows].toarray())
         return None if smallest > 0 else dependence(null, [f"A[{i}]" for i in rows], len(where.zero))
 
     def _regular_in_every_element(self, v: np.ndarray, tolerance: float | None) -> tuple[bool, float]:
-        n, m, near, where = self.q.shape[0], len(v), _near(v, tolerance), layout(factors(self.cone))
+        n, m, near, where = self.q.shape[0], len(v), _near(v, tolerance), layout(self.cone)
         fixed, loose = np.zeros(m, bool), np.zeros(m, bool)
         fixed[where.zero] = True
         fixed[where.orthant], loose[where.orthant] = v[where.orthant] < -near, v[where.orthant] > near

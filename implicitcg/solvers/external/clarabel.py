@@ -9,8 +9,8 @@ import equinox as eqx
 import numpy as np
 import scipy.sparse
 
-from ...cone_programs.program import ConePoint, ConeProgram
-from ...penalties.cones import PSD, AbstractCone, Dual, Exponential, Free, Nonnegative, Power, SecondOrder, Zero
+from ...cone_programs import ConePoint, ConeProgram
+from ...penalties.cones import PSD, Exponential, Nonnegative, SecondOrder, Zero
 from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary
 
 
@@ -42,12 +42,6 @@ class Clarabel(AbstractConicLibrary):
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
     package: ClassVar[str] = "clarabel"
 
-    def refusal(self, cone: AbstractCone) -> str | None:
-        """See `AbstractConicLibrary.refusal`."""
-        if type(cone) in (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power):
-            return None
-        return f"Clarabel has no {described(cone)}"
-
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
         """See `AbstractConicLibrary.minimise`."""
         clarabel, where = self.load(), program.where
@@ -65,15 +59,6 @@ class Clarabel(AbstractConicLibrary):
         found = solver.solve()
         x, s, y = (np.asarray(part) for part in (found.x, found.s, found.z))
         return ConePoint(x, s, y, INTERIOR_POINT_VERDICTS.get(str(found.status), NOT_CONVERGED), found.iterations)
-
-
-def described(cone: AbstractCone) -> str:
-    """The name of a cone, and what to write instead."""
-    if isinstance(cone, Free):
-        return "`Free` cone; a row without constraint can be left out"
-    if isinstance(cone, Dual):
-        return f"dual of a `{type(cone.cone).__name__}` cone; write the constraint with the cone itself"
-    return f"`{type(cone).__name__}` cone"
 
 
 @lru_cache(maxsize=64)

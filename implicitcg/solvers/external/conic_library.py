@@ -12,14 +12,21 @@ import numpy as np
 
 from ...base import Status, needs
 from ...base.lanes import lanes_on_host
-from ...cone_programs.faces import snapped
-from ...cone_programs.independent_rows import on_independent_rows
-from ...cone_programs.polish import Polished, polish
-from ...cone_programs.program import ConePoint, ConeProgram, cone_program, data_of, factors
+from ...cone_programs import (
+    KNOWN,
+    ConePoint,
+    ConeProgram,
+    PolishedPoint,
+    blocks,
+    cone_program,
+    on_independent_rows,
+    polished,
+    snapped,
+)
 from ...core import AbstractSolver, Found
 from ...equations import Conic
 from ...equations.conic import ConicPoint
-from ...penalties.cones import AbstractCone
+from ...penalties.cones import AbstractCone, Dual, Free
 
 VERDICTS = (Status.converged, Status.not_converged, Status.infeasible, Status.unbounded, Status.not_unique)
 CONVERGED, NOT_CONVERGED, INFEASIBLE, UNBOUNDED, NOT_UNIQUE = range(5)
@@ -43,13 +50,10 @@ class AbstractConicLibrary(AbstractSolver[Conic]):
     newton_steps: eqx.AbstractVar[int]
     package: ClassVar[str]
     extra: ClassVar[str | None] = "cvxpy"
+    cones: ClassVar[tuple[type[AbstractCone], ...]] = KNOWN  # those that the library has
     # The tolerances of the library, one after the other until Newton's method converges from its point: it needs a
     # point in its basin and no better one.
     handover: ClassVar[tuple[float, ...]] = (1e-5, 1e-8)
-
-    @abc.abstractmethod
-    def refusal(self, cone: AbstractCone) -> str | None:
-        """Why this library cannot handle a cone, or `None`."""
 
     @abc.abstractmethod
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
@@ -57,7 +61,8 @@ class AbstractConicLibrary(AbstractSolver[Conic]):
 
     def refuses(self, problem: Conic) -> str | None:
         """A cone that this library does not know."""
-        return next((reason for cone in factors(problem.cone) if (reason := self.refusal(cone))), None)
+        unknown = (cone for cone in blocks(problem.cone) if type(cone) not in self.cones)
+        return next((f"{type(self).__name__} has no {described(cone)}" for cone in unknown), None)
 
     def run(self, problem: Conic, init: Any) -> Found:
         """See `AbstractSolver.run`.
@@ -66,7 +71,7 @@ class AbstractConicLibrary(AbstractSolver[Conic]):
             ImportError: the library is not installed.
         """
         self.load()
-        arrays, where = data_of(problem)
+        arrays, where = problem.data()
         solver, kind = self, type(self)  # a bound method of a module is a new module at every access
         n, m, dtype = problem.q.shape[0], problem.b.shape[0], problem.q.dtype
         number = jax.ShapeDtypeStruct((), jnp.int32)
@@ -88,14 +93,14 @@ class AbstractConicLibrary(AbstractSolver[Conic]):
         """`(x, v)` to rounding where Newton's method takes the library's point there; verdict and iterations."""
         tolerances = self.handover if self.tolerance is None else (self.tolerance,)
         kind, where, newton_steps = type(self), program.where, self.newton_steps
-        tolerance, iterations, relative, found = 0.0, 0, np.inf, Polished(np.empty(0), np.empty(0), np.inf, True, False)
+        tolerance, iterations, relative = 0.0, 0, np.inf
+        found = PolishedPoint(np.empty(0), np.empty(0), np.inf, True, False)
         for tolerance in tolerances:
             point = kind.minimise(self, program, tolerance)
             iterations += point.iterations
-            x, v = point.x, point.s - point.y
             if point.verdict != CONVERGED:
-                return x, v, point.verdict, iterations
-            found = polish(program, x, point.s, point.y, newton_steps, last=tolerance == tolerances[-1])
+                return point.x, point.s - point.y, point.verdict, iterations
+            found = polished(program, point, newton_steps, last=tolerance == tolerances[-1])
             size = np.linalg.norm(program.q) + np.linalg.norm(program.b) + np.linalg.norm(found.x)
             relative = found.residual / (1 + size + np.linalg.norm(found.v))
             if relative <= 1e-10:
@@ -113,3 +118,12 @@ class AbstractConicLibrary(AbstractSolver[Conic]):
     def load(self) -> Any:
         """The library, imported when it is used."""
         return needs(self.package, self.extra, f"icg.solvers.external.{type(self).__name__}")
+
+
+def described(cone: AbstractCone) -> str:
+    """The name of a cone, and what to write instead."""
+    if isinstance(cone, Free):
+        return "`Free` cone; a row without constraint can be left out"
+    if isinstance(cone, Dual):
+        return f"dual of a `{type(cone.cone).__name__}` cone; write the constraint with the cone itself"
+    return f"`{type(cone).__name__}` cone"

@@ -8,11 +8,8 @@ import equinox as eqx
 import numpy as np
 import scipy.sparse
 
-from ...cone_programs.program import ConePoint, ConeProgram
-from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
-from .clarabel import described
+from ...cone_programs import ConePoint, ConeProgram
 from .conic_library import INTERIOR_POINT_VERDICTS, NOT_CONVERGED, AbstractConicLibrary
-from .scs import by_kind
 
 
 class Moreau(AbstractConicLibrary):
@@ -36,17 +33,12 @@ class Moreau(AbstractConicLibrary):
     package: ClassVar[str] = "moreau"
     extra: ClassVar[str | None] = None  # it is in no group: its packages are for some machines only
 
-    def refusal(self, cone: AbstractCone) -> str | None:
-        """See `AbstractConicLibrary.refusal`."""
-        if type(cone) in (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power):
-            return None
-        return f"Moreau has no {described(cone)}"
-
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
         """See `AbstractConicLibrary.minimise`."""
         moreau: Any = self.load()
         where, n = program.where, len(program.q)
-        order = moreau_order(where)
+        zero, orthant, rounds, matrices, exponential, power = where.by_kind(lower=False)
+        order = np.concatenate([zero, orthant, rounds, exponential, power, matrices])
         cones = moreau.Cones(
             num_zero_cones=len(where.zero),
             num_nonneg_cones=len(where.orthant),
@@ -67,11 +59,3 @@ class Moreau(AbstractConicLibrary):
         s[order], y[order] = found.s, found.z
         verdict = INTERIOR_POINT_VERDICTS.get(solver.info.status.name, NOT_CONVERGED)
         return ConePoint(np.asarray(found.x), s, y, verdict, int(solver.info.iterations))
-
-
-def moreau_order(where: Any) -> np.ndarray:
-    """The rows as Moreau has them: zero, orthant, second-order, exponential, power, semidefinite."""
-    order = by_kind(where, lower=False)
-    start = len(where.zero) + len(where.orthant) + sum(stop - start for start, stop in where.rounds)
-    size = sum(stop - start for start, stop, _ in where.matrices)
-    return np.concatenate([order[:start], order[start + size :], order[start : start + size]])

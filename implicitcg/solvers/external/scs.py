@@ -8,10 +8,7 @@ import equinox as eqx
 import numpy as np
 import scipy.sparse
 
-from ...cone_programs.faces import Layout
-from ...cone_programs.program import ConePoint, ConeProgram
-from ...penalties.cones import PSD, AbstractCone, Exponential, Nonnegative, Power, SecondOrder, Zero
-from .clarabel import described
+from ...cone_programs import ConePoint, ConeProgram
 from .conic_library import CONVERGED, INFEASIBLE, NOT_CONVERGED, UNBOUNDED, AbstractConicLibrary
 
 
@@ -39,16 +36,10 @@ class SCS(AbstractConicLibrary):
     package: ClassVar[str] = "scs"
     handover: ClassVar[tuple[float, ...]] = (1e-6, 1e-9)
 
-    def refusal(self, cone: AbstractCone) -> str | None:
-        """See `AbstractConicLibrary.refusal`."""
-        if type(cone) in (Zero, Nonnegative, SecondOrder, PSD, Exponential, Power):
-            return None
-        return f"SCS has no {described(cone)}"
-
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
         """See `AbstractConicLibrary.minimise`."""
         scs, where = self.load(), program.where
-        order = by_kind(where, lower=True)
+        order = np.concatenate(where.by_kind(lower=True))
         data = {"A": scipy.sparse.csc_matrix(program.A[order]), "b": program.b[order], "c": program.q}
         if program.P is not None:
             data["P"] = scipy.sparse.csc_matrix(scipy.sparse.triu(program.P))
@@ -70,16 +61,3 @@ class SCS(AbstractConicLibrary):
 
 
 _VERDICTS = {1: CONVERGED, 2: CONVERGED, -1: UNBOUNDED, -2: INFEASIBLE, -6: UNBOUNDED, -7: INFEASIBLE}
-
-
-def by_kind(where: Layout, *, lower: bool) -> np.ndarray:
-    """The rows kind by kind: zero, orthant, second-order, semidefinite, exponential, power.
-
-    With `lower`, the entries of a matrix go down the columns of its lower triangle, not of its upper one.
-    """
-    parts = [where.zero, where.orthant, *[np.arange(start, stop) for start, stop in where.rounds]]
-    for start, stop, order in where.matrices:
-        block = np.arange(start, stop)
-        column, row = np.triu_indices(order)  # of the lower triangle, column by column
-        parts.append(block[row * (row + 1) // 2 + column] if lower else block)
-    return np.concatenate([*parts, where.exponential.ravel(), where.power.ravel()]).astype(int)
