@@ -24,9 +24,9 @@ from jax.experimental.sparse import BCOO
 
 import implicitcg as icg
 from implicitcg.base import programs
-from implicitcg.cone_programs import condensed_system
+from implicitcg.cone_programs import condensed_system, layout
 from implicitcg.cone_programs.condensed_system import CondensedSystem
-from implicitcg.cone_programs.faces import face, layout
+from implicitcg.cone_programs.faces import face
 from implicitcg.cone_programs.iterative_system import IterativeSystem
 from implicitcg.linear.sparse_factors import sparse_factors, structural_rank
 
@@ -105,7 +105,7 @@ def test_threads_inside_lapack_at_once_have_each_its_own_pivots(monkeypatch):
     random = np.random.default_rng(0)
     A = scipy.sparse.csc_array(random.standard_normal((2, 6)))
     P = scipy.sparse.csc_array(np.eye(6))
-    system = CondensedSystem(P, A, face(layout((cones.Zero(2),)), np.zeros(0), np.ones(2)))
+    system = CondensedSystem(P, A, face(layout(cones.Zero(2)), np.zeros(0), np.ones(2)))
     monkeypatch.setattr(condensed_system, "lapack", SimpleNamespace(dgetrs=dgetrs))
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda _: system.solve(np.ones(6), np.ones(2)), range(2)))
@@ -235,7 +235,8 @@ def test_sparse_systems_on_any_face_are_judged_as_dense_ones_are_and_end():
     """Rows and columns without entries, rows twice and variables that nothing holds, in faces drawn at random."""
     program = """
 import numpy as np, scipy.sparse, implicitcg as icg
-from implicitcg.cone_programs.faces import face, layout
+from implicitcg.cone_programs import layout
+from implicitcg.cone_programs.faces import face
 from implicitcg.cone_programs.sparse_system import SparseSystem
 
 random, wrong, healthy = np.random.default_rng(0), 0, 0
@@ -247,7 +248,7 @@ for trial in range(600):
     held = random.random(n) < (0.9, 1, 0.5)[trial % 3]
     P = None if trial % 4 == 0 else scipy.sparse.diags_array(held * random.uniform(0.1, 1, n)).tocsc()
     v = random.standard_normal(m)
-    system = SparseSystem(P, A.tocsc(), face(layout((icg.cones.Nonnegative(m),)), np.zeros(0), v))
+    system = SparseSystem(P, A.tocsc(), face(layout(icg.cones.Nonnegative(m)), np.zeros(0), v))
     dense, rows = np.zeros((n, n)) if P is None else P.toarray(), A.toarray()[v <= 0]
     K = np.block([[dense, rows.T], [rows, np.zeros((len(rows), len(rows)))]])
     values = np.linalg.svd(K, compute_uv=False)
@@ -281,7 +282,7 @@ print(max(np.abs(P @ x + q + A.T @ y).max(), (A @ x - 1).max(), -y.min(), np.abs
 
 def test_programs_of_nothing_have_a_system_by_products_too():
     nothing = scipy.sparse.csc_array((3, 2))
-    system = IterativeSystem(None, nothing, face(layout((cones.Nonnegative(3),)), np.zeros(0), np.ones(3)))
+    system = IterativeSystem(None, nothing, face(layout(cones.Nonnegative(3)), np.zeros(0), np.ones(3)))
     dx, dy = system.solve(np.zeros(2), np.zeros(3))
     assert not dx.any() and not dy.any()
 
