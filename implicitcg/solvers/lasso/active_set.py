@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from ...base import while_loop
 from ...core import AbstractSolver, Found
 from ...equations import Composite
+from ...equations.forms import lasso_form
 from ...penalties import AbstractShrinkage, LeastSquares
 from .last_step import Known, finish
 from .momentum import Iterate, accelerated
@@ -59,7 +60,7 @@ class ActiveSet(AbstractSolver[Composite[LeastSquares, AbstractShrinkage]]):
 
     def refuses(self, problem: Composite) -> str | None:
         """Anything but a least-squares loss plus a weighted l1 norm or an elastic net."""
-        if QuadraticLoss.accepts(problem):
+        if lasso_form(problem) is not None:
             return None
         return (
             "it solves least squares with a weighted l1 penalty or an elastic net; this problem is "

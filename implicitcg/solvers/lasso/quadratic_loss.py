@@ -10,7 +10,8 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from ...equations import Composite
-from ...penalties import AbstractShrinkage, LeastSquares
+from ...equations.forms import lasso_form
+from ...penalties import LeastSquares
 
 
 class QuadraticLoss(eqx.Module):
@@ -27,26 +28,19 @@ class QuadraticLoss(eqx.Module):
     unit: Float[Array, " p"]
     zero_value: Float[Array, ""]
 
-    @staticmethod
-    def accepts(problem: Composite) -> bool:
-        """Whether `problem` is a least-squares loss plus a weighted l1 norm or an elastic net."""
-        shrinks = isinstance(problem.penalty, AbstractShrinkage) and problem.penalty.l1_and_ridge() is not None
-        return isinstance(problem.smooth, LeastSquares) and shrinks
-
     @classmethod
-    def of(cls, problem: Composite[LeastSquares, AbstractShrinkage]) -> QuadraticLoss:
-        """The loss and thresholds of an accepted problem."""
-        p, dtype = problem.smooth.dimension()
-        parts = problem.penalty.l1_and_ridge()
-        if parts is None:
-            raise TypeError(f"{type(problem.penalty).__name__} is no weighted l1 norm and no elastic net.")
-        alpha, ridge = parts
-        ridge = None if ridge is None else jnp.broadcast_to(ridge, (p,)).astype(dtype)
-        curvature = problem.smooth.curvature()
+    def of(cls, problem: Composite) -> QuadraticLoss:
+        """The loss and thresholds of a problem that has the form of a LASSO or an elastic net."""
+        form = lasso_form(problem)
+        if form is None:
+            raise TypeError(f"{type(problem.smooth).__name__} plus {type(problem.penalty).__name__} is no LASSO.")
+        p, dtype = form.loss.dimension()
+        ridge = None if form.ridge is None else jnp.broadcast_to(form.ridge, (p,)).astype(dtype)
+        curvature = form.loss.curvature()
         curvature = curvature if ridge is None else curvature + ridge
-        threshold = jnp.broadcast_to(alpha, (p,)).astype(dtype)
-        zero_value = problem.smooth.value_at_zero()
-        return cls(problem.smooth, ridge, threshold, curvature, 1 / jnp.sqrt(curvature), zero_value)
+        threshold = jnp.broadcast_to(form.alpha, (p,)).astype(dtype)
+        zero_value = form.loss.value_at_zero()
+        return cls(form.loss, ridge, threshold, curvature, 1 / jnp.sqrt(curvature), zero_value)
 
     def shrunk(self, w: Float[Array, " p"]) -> Float[Array, " p"]:
         """The gradient of the ridge."""
