@@ -1,6 +1,7 @@
 """The mechanism: problems, linearisations, the implicit rule, solutions."""
 
 from ..linear import AbstractInverse as AbstractInverse
+from ..linear import Facts as Facts
 from .certificate import Certificate as Certificate
 from .certificate import judge_positive_definite as judge_positive_definite
 from .contracts import AbstractAdjoint as AbstractAdjoint

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from ..base import while_loop
 from .inverse import AbstractInverse, Facts
@@ -15,12 +13,7 @@ from .monotone import AbstractSquareMap
 from .peaceman_rachford import default_step, linear_equilibrium
 from .solves import Iterated, Matvec
 
-
-class Round(NamedTuple):
-    """A correction by one run of the splitting, and its steps."""
-
-    change: Float[Array, " d"]
-    steps: Int[Array, ""]
+Maps = tuple[Array, AbstractSquareMap, AbstractSquareMap]  # a step, `W`, and the resolvent of `W` at this step
 
 
 class SplittingInverse(AbstractInverse):
@@ -57,7 +50,7 @@ class SplittingInverse(AbstractInverse):
 
         Each round of the splitting starts from what the one before left, whose rounding is that much smaller.
         """
-        step, W, V = self._maps(transposed)
+        maps = step, W, _ = self._maps(transposed)
         size = norm(rhs)
         scale = jnp.where(size > 0, size, 1)
         target = tolerance * scale / jnp.maximum(W.spread(), 1)  # the system's residual is W times the splitting's
@@ -70,12 +63,12 @@ class SplittingInverse(AbstractInverse):
         def improve(state: tuple) -> tuple:
             x, left, size, steps, _ = state
             limit, wanted = jnp.maximum(target, rounding * size), unfinished(state)
-            made = self._round(step, W, V, left, limit, max_steps - steps, wanted, transposed=transposed)
-            new = x + made.change
+            change, taken = self._round(maps, left, limit, max_steps - steps, wanted, transposed=transposed)
+            new = x + change
             left = rhs - matvec(new)
             reached = norm(left)
             better = reached < size
-            return (jnp.where(better, new, x), left, reached, steps + made.steps, reached < size / 2)
+            return (jnp.where(better, new, x), left, reached, steps + taken, reached < size / 2)
 
         begin = (jnp.zeros_like(rhs), rhs, size, jnp.zeros((), jnp.int32), jnp.asarray(True))
         x, _, left, steps, _ = while_loop(unfinished, improve, begin)
@@ -86,29 +79,22 @@ class SplittingInverse(AbstractInverse):
         """One round for `B x = rhs`, judged by nobody: a direction for who looks at the residual of an equation."""
         size = norm(rhs)
         limit = tolerance * jnp.where(size > 0, size, 1)
-        return self._round(*self._maps(False), rhs, limit, max_steps, True, transposed=False).change
+        return self._round(self._maps(False), rhs, limit, max_steps, True, transposed=False)[0]
 
-    def _maps(self, transposed: bool) -> tuple[Array, AbstractSquareMap, AbstractSquareMap]:
+    def _maps(self, transposed: bool) -> Maps:
         step = default_step(self.map) if self.step is None else self.step
         V = self.map.resolvent(step) if self.resolvent is None else self.resolvent
         return (step, self.map.transpose(), V.transpose()) if transposed else (step, self.map, V)
 
     def _round(
-        self,
-        step: Array,
-        W: AbstractSquareMap,
-        V: AbstractSquareMap,
-        left: Array,
-        limit: Array,
-        max_steps: int | Array,
-        wanted: Array | bool,
-        *,
-        transposed: bool,
-    ) -> Round:
+        self, maps: Maps, left: Array, limit: Array, max_steps: int | Array, wanted: Array | bool, *, transposed: bool
+    ) -> tuple[Array, Array]:
+        """A correction for what is `left` of the right side, by one run of the splitting, and its steps."""
         # (I - W^T D) v = r is v = W^T w + r with w = D (W^T w + r);
-        # (I - D W) x = r is x = w + r with w = D (W w + W r)
+        # (I - D W) x = r is x = w + r with w = D (W w + W r); what is kept is the argument of D
+        step, W, V = maps
         r = left.reshape(self.slope.shape)
         bias = r if transposed else W.apply(r)
         split = linear_equilibrium(V, step, self.slope, bias, 1.0, limit, max_steps, wanted)
-        change = split.point if transposed else self.slope * split.point
-        return Round((change + r).reshape(left.shape), split.steps)
+        change = split.point if transposed else self.slope * split.point + r
+        return change.reshape(left.shape), split.steps
