@@ -98,18 +98,20 @@ def _judged(inverse: AbstractInverse, otherwise: Way | None) -> Way:
         size = jnp.linalg.norm(b)
         left = jnp.linalg.norm(matvec(x) - b)
         close = left <= jnp.finfo(b.dtype).eps ** 0.5 * (size + jnp.linalg.norm(x))
+        status = Status.where(regular, Status.adjoint_failed, Status.singular)
+        if applies is True or (applies is None and b.shape[0] > FEW):
+            return Solved(x, close | (size == 0), status)
         other = ~close if applies is None else ~jnp.asarray(applies)
-        if applies is not None or b.shape[0] <= FEW:
 
-            def densely() -> tuple[Array, Array]:
-                # wanted by one element, it runs for a whole batch, whose healthy elements must not wait for it
-                matrix = as_matrix(matvec, b.shape[0], b.dtype)
-                matrix = jnp.where(other, matrix, jnp.eye(b.shape[0], dtype=b.dtype))
-                x, regular = dense_inverse(matrix).solve(b, transposed=False)
-                return jnp.where(regular, x, 0), regular
+        def densely() -> tuple[Array, Array]:
+            # wanted by one element, it runs for a whole batch, whose healthy elements must not wait for it
+            matrix = as_matrix(matvec, b.shape[0], b.dtype)
+            matrix = jnp.where(other, matrix, jnp.eye(b.shape[0], dtype=b.dtype))
+            x, regular = dense_inverse(matrix).solve(b, transposed=False)
+            return jnp.where(regular, x, 0), regular
 
-            x, close = only_where(other, densely, (x, close))
-            regular = jnp.where(other, close, regular)
-        return Solved(x, close | (size == 0), Status.where(regular, Status.adjoint_failed, Status.singular))
+        x, close = only_where(other, densely, (x, close))
+        status = Status.where(jnp.where(other, close, regular), Status.adjoint_failed, Status.singular)
+        return Solved(x, close | (size == 0), status)
 
     return Way(run)
