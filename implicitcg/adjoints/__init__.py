@@ -8,10 +8,10 @@ from .biased import JacobianFree as JacobianFree
 from .biased import Neumann as Neumann
 from .biased import OneStep as OneStep
 from .biased import Phantom as Phantom
-from .direct import GMRES as GMRES
-from .direct import ConjugateGradient as ConjugateGradient
 from .direct import Direct as Direct
 from .direct import MinimumNorm as MinimumNorm
+from .iterative import GMRES as GMRES
 from .iterative import Anderson as Anderson
+from .iterative import ConjugateGradient as ConjugateGradient
 from .iterative import Measured as Measured
 from .iterative import PeacemanRachford as PeacemanRachford

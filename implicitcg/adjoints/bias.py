@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from ..base import Status
 from ..core import AbstractAdjoint, AbstractProblem, AbstractSolver, Found, Solution
 from ..core.rule import implicit_root
+from .automatic import Automatic
 
 
 class AdjointBias(NamedTuple):
@@ -56,20 +58,21 @@ def measure_bias(
         >>> print(icg.adjoints.measure_bias(problem, icg.solve(problem), icg.adjoints.OneStep()))
         relative error 0.9, cosine with the exact gradient 1.000
     """
-    parameters, rest = eqx.partition(problem, eqx.is_inexact_array)
+    parameters, rest = eqx.partition(problem.closed(solution.root), eqx.is_inexact_array)
 
-    def gradient(adjoint: AbstractAdjoint | None) -> Any:
-        def value(p: Any) -> Any:
-            problem = eqx.combine(p, rest)
-            return problem.present(
-                implicit_root(problem, solution.root, solver=_Given(), adjoint=adjoint, throw=False).z
-            )[0]
-
-        out, pull = jax.vjp(value, parameters)
+    def gradient(adjoint: AbstractAdjoint) -> Any:
+        out, pull = jax.vjp(lambda p: _presented(eqx.combine(p, rest), solution.root, adjoint), parameters)
         weights = jax.tree.map(jnp.ones_like, out) if cotangent is None else cotangent
         return ravel_pytree(pull(weights)[0])[0]
 
-    by_adjoint, truth = gradient(adjoint), gradient(exact)
+    by_adjoint, truth = gradient(adjoint), gradient(Automatic() if exact is None else exact)
     sizes = jnp.linalg.norm(by_adjoint), jnp.linalg.norm(truth)
     relative = jnp.linalg.norm(by_adjoint - truth) / sizes[1]
     return AdjointBias(float(relative), float(jnp.real(jnp.vdot(by_adjoint, truth)) / (sizes[0] * sizes[1])))
+
+
+@eqx.filter_jit
+def _presented(problem: AbstractProblem, root: Any, adjoint: AbstractAdjoint) -> Any:
+    """The value of a problem at its root, with the derivative that `adjoint` gives it."""
+    found = implicit_root(problem, lax.stop_gradient(root), solver=_Given(), adjoint=adjoint, throw=False)
+    return problem.present(found.z)[0]

@@ -1,12 +1,12 @@
-"""Exact adjoints that iterate: the methods of equilibria, run on the linear system of the derivative.
+"""Exact adjoints that iterate, with products alone: Krylov's methods, and those of equilibria.
 
 For a layer `z = f(z)` the system is `(I - J) dz = rhs`, and in reverse mode its transpose; both are equilibria of an
 affine map, so what found `z` finds them as well. None returns a number for a system that it could not solve, and
 `report` is told the residual of each.
 """
 
-from __future__ import annotations
-
+# no `from __future__ import annotations`: Equinox must see `AbstractVar` and not a string, or it makes it a field
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -15,36 +15,102 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..base import Status, only_where, while_loop
-from ..core import AbstractAdjoint, Linearisation
-from ..linear import Splitting
+from ..base import only_where
+from ..core import Linearisation
+from ..linear import SplittingInverse
 from ..linear.anderson import AndersonMixing
 from ..linear.iteration import Damped, Evaluated, iterate, norm, resume
 from ..linear.krylov import gmres
-from ..linear.peaceman_rachford import default_step, linear_equilibrium
-from ..linear.solves import Iterated
-from .direct import judged, linear_solve, relative_tolerance
+from ..linear.solves import Iterated, Matvec, conjugate_gradient
+from .contract import AbstractExact, Solved, Way
 
 Report = Callable[[Any, Any], None]
 
 
-def _solved(linearisation: Linearisation, rhs: Any, throw: bool, report: Report | None, forward: Any, back: Any) -> Any:
-    """The linear solve by `forward(matvec, b)`, transposed by `back(matvec, b)`, both giving an `Iterated`."""
+class AbstractIterative(AbstractExact):
+    """An adjoint that iterates until the relative residual is at most `tolerance`, `eps^{3/4}` for `None`.
 
-    def judge(solver: Any) -> Any:
-        def solve(matvec: Any, b: Array) -> Array:
-            found = solver(matvec, b)
-            if report is not None:
-                jax.debug.callback(report, found.residual, found.steps)
-            return judged(found.x, found.ok, Status.adjoint_failed, throw)
+    `report` is called with the relative residual and the steps of every system solved, also from compiled programs.
+    """
 
-        return solve
+    tolerance: eqx.AbstractVar[float | None]
+    report: eqx.AbstractVar[Report | None]
 
-    return linear_solve(linearisation, rhs, judge(forward), judge(back))
+    @abc.abstractmethod
+    def iterate(
+        self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
+    ) -> Iterated:
+        """Solve with `B`, or its transpose if so said, whose products `matvec` has."""
+
+    def way(self, linearisation: Linearisation, matvec: Matvec, like: Array) -> Way:
+        """See `AbstractExact.way`."""
+        tolerance = float(jnp.finfo(like.dtype).eps) ** 0.75 if self.tolerance is None else self.tolerance
+
+        def run(matvec: Matvec, b: Array, transposed: bool) -> Solved:
+            found = self.iterate(linearisation, tolerance, matvec, b, transposed)
+            if self.report is not None:
+                jax.debug.callback(self.report, found.residual, found.steps)
+            return Solved(found.x, found.ok)
+
+        return Way(run)
 
 
-def _affine(matvec: Callable[[Array], Array], b: Array) -> tuple[Callable[[Array], Evaluated], Array]:
-    """`B v - b` with the scale `||b||`, and a start."""
+class ConjugateGradient(AbstractIterative):
+    """Conjugate gradients on the face, matrix-free, for symmetric systems, scaled by the diagonal where it is known.
+
+    A small residual does not prove that the system is regular: `icg.certify` does.
+
+    Args:
+        tolerance: bounds the relative residual; `None` takes `eps^{3/4}` of the dtype (1.8e-12 in float64). Above ten
+            times that the derivative is refused.
+        max_steps: products with the Hessian at the most.
+        report: called with the relative residual `||B x - b|| / ||b||` and the steps of every system solved, also from
+            compiled programs.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, implicitcg as icg
+        >>> adjoint = icg.adjoints.ConjugateGradient(report=lambda residual, steps: print(int(steps), "steps"))
+        >>> X, y = jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([2.0, 1.0])
+        >>> jax.grad(lambda a: icg.solve(icg.lasso(X, y, a), adjoint=adjoint).value.sum())(0.1)
+        1 steps
+        Array(-2.5, dtype=float32, weak_type=True)
+    """
+
+    tolerance: float | None = eqx.field(static=True, default=None)
+    max_steps: int = eqx.field(static=True, default=10_000)
+    report: Report | None = eqx.field(static=True, default=None)
+
+    def iterate(
+        self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
+    ) -> Iterated:
+        """See `AbstractIterative.iterate`."""
+        del transposed
+        if not linearisation.symmetric:
+            raise ValueError(
+                "ConjugateGradient needs a symmetric linearisation, and this problem's is not. Use "
+                "`icg.adjoints.GMRES()` or `icg.adjoints.Direct()`."
+            )
+        return conjugate_gradient(matvec, b, tolerance, self.max_steps, linearisation.diagonal)
+
+
+class GMRES(AbstractIterative):
+    """GMRES over the last `memory` directions, matrix-free, for general systems; the rest as in `ConjugateGradient`."""
+
+    tolerance: float | None = eqx.field(static=True, default=None)
+    max_steps: int = eqx.field(static=True, default=1_000)
+    memory: int = eqx.field(static=True, default=50)
+    report: Report | None = eqx.field(static=True, default=None)
+
+    def iterate(
+        self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
+    ) -> Iterated:
+        """See `AbstractIterative.iterate`."""
+        del linearisation, transposed
+        return gmres(matvec, b, tolerance, self.max_steps, self.memory)
+
+
+def _affine(matvec: Matvec, b: Array) -> tuple[Callable[[Array], Evaluated], Array]:
+    """`B v - b` with the scale `||b||`, and that scale."""
     size = norm(b)
     scale = jnp.where(size > 0, size, 1)
 
@@ -52,10 +118,10 @@ def _affine(matvec: Callable[[Array], Array], b: Array) -> tuple[Callable[[Array
         F = matvec(v) - b
         return Evaluated(F, norm(F), scale, v)
 
-    return evaluate, b
+    return evaluate, scale
 
 
-class Anderson(AbstractAdjoint):
+class Anderson(AbstractIterative):
     """Anderson acceleration of `v <- v - (B v - b)`, for layers on which the forward iteration works.
 
     Args:
@@ -78,19 +144,16 @@ class Anderson(AbstractAdjoint):
     max_steps: int = eqx.field(static=True, default=500)
     report: Report | None = eqx.field(static=True, default=None)
 
-    def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
-        """See `AbstractAdjoint.solve`."""
-
-        def run(matvec: Any, b: Array) -> Iterated:
-            tolerance = relative_tolerance(self.tolerance, b)
-            evaluate, start = _affine(matvec, b)
-            reached = iterate(evaluate, start, AndersonMixing(self.memory), tolerance, self.max_steps)
-            return Iterated(reached.point, reached.size <= 10 * tolerance, reached.steps, reached.size)
-
-        return _solved(linearisation, rhs, throw, self.report, run, run)
+    def iterate(
+        self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
+    ) -> Iterated:
+        """See `AbstractIterative.iterate`."""
+        del linearisation, transposed
+        reached = iterate(_affine(matvec, b)[0], b, AndersonMixing(self.memory), tolerance, self.max_steps)
+        return Iterated(reached.point, reached.size <= 10 * tolerance, reached.steps, reached.size)
 
 
-class Measured(AbstractAdjoint):
+class Measured(AbstractIterative):
     """The cheapest iteration that the measured contraction rate allows: plain, else Anderson's, else GMRES.
 
     Each takes over where the one before it stopped; in a batch only the systems that need it go on. Arguments are those
@@ -103,39 +166,35 @@ class Measured(AbstractAdjoint):
     fast: float = eqx.field(static=True, default=0.6)
     report: Report | None = eqx.field(static=True, default=None)
 
-    def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
-        """See `AbstractAdjoint.solve`."""
+    def iterate(
+        self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
+    ) -> Iterated:
+        """See `AbstractIterative.iterate`."""
+        del linearisation, transposed
+        evaluate, scale = _affine(matvec, b)
+        plain = iterate(
+            evaluate,
+            b,
+            Damped(),
+            tolerance,
+            self.max_steps,
+            worth=lambda steps, rate: (steps < 4) | (rate < self.fast),
+        )
+        mixed = resume(evaluate, plain, AndersonMixing(self.memory), tolerance, jnp.minimum(self.max_steps, 60))
+        finished = mixed.size <= tolerance
 
-        def run(matvec: Any, b: Array) -> Iterated:
-            tolerance = relative_tolerance(self.tolerance, b)
-            evaluate, start = _affine(matvec, b)
-            plain = iterate(
-                evaluate,
-                start,
-                Damped(),
-                tolerance,
-                self.max_steps,
-                worth=lambda steps, rate: (steps < 4) | (rate < self.fast),
-            )
-            mixed = resume(evaluate, plain, AndersonMixing(self.memory), tolerance, jnp.minimum(self.max_steps, 60))
-            size = norm(b)
-            scale = jnp.where(size > 0, size, 1)
-            finished = mixed.size <= tolerance
+        def last_resort() -> Iterated:
+            left = jnp.where(finished, 0, b - matvec(mixed.point))  # zero ends it at once
+            part = norm(left)
+            found = gmres(matvec, left, tolerance * scale / jnp.where(part > 0, part, 1), self.max_steps)
+            x = mixed.point + found.x
+            residual = norm(matvec(x) - b) / scale
+            return Iterated(x, residual <= 10 * tolerance, mixed.steps + found.steps, residual)
 
-            def last_resort() -> Iterated:
-                left = jnp.where(finished, 0, b - matvec(mixed.point))  # zero ends it at once
-                part = norm(left)
-                found = gmres(matvec, left, tolerance * scale / jnp.where(part > 0, part, 1), self.max_steps)
-                x = mixed.point + found.x
-                residual = norm(matvec(x) - b) / scale
-                return Iterated(x, residual <= 10 * tolerance, mixed.steps + found.steps, residual)
-
-            return only_where(~finished, last_resort, Iterated(mixed.point, finished, mixed.steps, mixed.size))
-
-        return _solved(linearisation, rhs, throw, self.report, run, run)
+        return only_where(~finished, last_resort, Iterated(mixed.point, finished, mixed.steps, mixed.size))
 
 
-class PeacemanRachford(AbstractAdjoint):
+class PeacemanRachford(AbstractIterative):
     """Peaceman-Rachford splitting of `B = I - D W`, and of its transpose, for layers with a monotone `W`.
 
     The resolvent that the solver of the same name made is used again. Arguments are those of `Anderson`.
@@ -147,52 +206,15 @@ class PeacemanRachford(AbstractAdjoint):
     max_steps: int = eqx.field(static=True, default=2000)
     report: Report | None = eqx.field(static=True, default=None)
 
-    def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
-        """See `AbstractAdjoint.solve`."""
-        if linearisation.splitting is None:
+    def iterate(
+        self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
+    ) -> Iterated:
+        """See `AbstractIterative.iterate`."""
+        inverse = linearisation.inverse
+        if not isinstance(inverse, SplittingInverse):
             raise ValueError(
                 "PeacemanRachford solves the linear systems of layers z = s(W z + b) with an activation that acts "
                 "entry by entry (icg.affine_equilibrium, icg.deq.MonotoneDEQ), and this problem is not one. Use "
                 "`icg.adjoints.Measured()` or `icg.adjoints.GMRES()`."
             )
-        splitting = linearisation.splitting
-
-        def run(transposed: bool) -> Any:
-            return lambda matvec, b: self._run(splitting, transposed, matvec, b)
-
-        return _solved(linearisation, rhs, throw, self.report, run(False), run(True))
-
-    def _run(self, splitting: Splitting, transposed: bool, matvec: Any, b: Array) -> Iterated:
-        W, slope = splitting.map, splitting.slope
-        step = default_step(W) if splitting.step is None else splitting.step
-        V = W.resolvent(step) if splitting.resolvent is None else splitting.resolvent
-        if transposed:
-            W, V = W.transpose(), V.transpose()
-        size = norm(b)
-        scale = jnp.where(size > 0, size, 1)
-        tolerance = relative_tolerance(self.tolerance, b)
-        target = tolerance * scale / jnp.maximum(W.spread(), 1)  # the system's residual is W times the splitting's
-        rounding = 4 * jnp.finfo(b.dtype).eps * (1 + 1 / step)  # of the splitting, relative to its right side
-
-        def unfinished(state: tuple) -> Array:
-            _, _, size, steps, progress = state
-            return ~(size <= tolerance * scale) & (steps < self.max_steps) & progress
-
-        def improve(state: tuple) -> tuple:
-            x, left, size, steps, _ = state
-            # (I - W^T D) v = r is v = W^T w + r with w = D (W^T w + r);
-            # (I - D W) x = r is x = w + r with w = D (W w + W r)
-            r = left.reshape(slope.shape)
-            limit = jnp.maximum(target, rounding * size)
-            bias, wanted = r if transposed else W.apply(r), unfinished(state)
-            split = linear_equilibrium(V, step, slope, bias, 1.0, limit, self.max_steps - steps, wanted)
-            new = x + (split.point if transposed else slope * split.point + r).reshape(b.shape)
-            left = b - matvec(new)
-            reached = norm(left)
-            better = reached < size  # a round starts from what the one before left, whose rounding is that much smaller
-            return (jnp.where(better, new, x), left, reached, steps + split.steps, reached < size / 2)
-
-        begin = (jnp.zeros_like(b), b, size, jnp.zeros((), jnp.int32), jnp.asarray(True))
-        x, _, left, steps, _ = while_loop(unfinished, improve, begin)
-        residual = jnp.where(left < size, left, size) / scale
-        return Iterated(x, residual <= 10 * tolerance, steps, residual)
+        return inverse.iterate(matvec, b, tolerance, self.max_steps, transposed=transposed)

@@ -11,9 +11,9 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from ..base.lanes import lanes_on_host
-from ..core import AbstractInverse
-from ..linear import AbstractMatrix
+from ..linear import AbstractInverse, AbstractMatrix, Facts
 from ..penalties.cones import AbstractCone
+from .chosen_system import by_products
 from .faces import face
 from .program import Layout, exponents_in, layout, symmetric_part
 from .recent_systems import RECENT
@@ -24,7 +24,8 @@ class ConicInverse(AbstractInverse):
     """`B^{-1}` for `B = [[P, A^T (D - I)], [A, D]]`, with `D` the Jacobian of the projection at `v`.
 
     One callback for a whole batch. The factors of a moment ago are used again: those of the forward solve where the
-    face is polyhedral, and those of the first right side for all that share its matrix.
+    face is polyhedral, and those of the first right side for all that share its matrix. The selection is made in the
+    projection, where it is not seen from here: whether this is the `B` at hand, residuals say.
     """
 
     P: AbstractMatrix | None
@@ -32,6 +33,10 @@ class ConicInverse(AbstractInverse):
     cone: AbstractCone
     v: Float[Array, " m"]
     slack: Float[Array, " m"]
+
+    def facts(self) -> Facts:
+        """See `AbstractInverse.facts`: it is dear where a cone is so large that its system is not formed."""
+        return Facts(dear=by_products(layout(self.cone)))
 
     def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
         """See `AbstractInverse.solve`."""

@@ -1,4 +1,8 @@
-"""The contracts of what works on a problem: a solver finds its root, an adjoint solves the system of its derivative."""
+"""The contracts of what works on a problem: a solver finds its root, an adjoint solves the system of its derivative.
+
+Both are called by the rule and by nobody else in this room, so only their contracts stand here; what they are is above,
+in `solvers` and in `adjoints`.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,10 @@ P = TypeVar("P", bound=AbstractProblem, contravariant=True)
 class Found(eqx.Module, Generic[Z]):
     """What a solver returns: the point, how it ended, the steps it took and, if it made one, its memory.
 
-    `memory` is handed to `AbstractProblem.linearise`: a factorisation to reuse. `gap` is a duality gap where the solver
-    computes one, relative to the objective at zero.
+    `memory` is handed to `AbstractProblem.linearise`, so that what the last step factored is not factored again for the
+    derivative: the Hessian on the face (`BucketedFactor`), the reduced system of an active set (`KKTFactor`), the
+    resolvent of a splitting with its step. It belongs to the point `z` and to the default selection there, and `None`
+    is always right. `gap` is a duality gap where the solver computes one, relative to the objective at zero.
     """
 
     z: Z

@@ -9,12 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
 from ..base.checks import matching_structure
 from ..base.loops import vary_like
-from ..linear import Everything
 from .certificate import Certificate
 from .linearisation import Linearisation
 from .vertices import vertex_certificate
@@ -28,8 +26,8 @@ Z = TypeVar("Z")
 class AbstractProblem(eqx.Module, Generic[Z]):
     """An equation `F(z; theta) = 0` whose parameters `theta` are the array leaves of the problem itself.
 
-    A new problem needs `residual` and `initial`; all derivatives follow. Structure (a face, a symmetric block, a factor
-    to reuse) is added by overriding `linearise`.
+    A new problem needs `residual` and `initial`; all derivatives follow. Structure (symmetry, an inverse) is added by
+    overriding `linearise`.
     """
 
     @abc.abstractmethod
@@ -61,7 +59,10 @@ class AbstractProblem(eqx.Module, Generic[Z]):
         return self
 
     def linearise(self, z: Z, memory: PyTree = None) -> Linearisation[Z]:
-        """One element of the conservative Jacobian at `z`; `memory` is what the solver left behind.
+        """One element of the conservative Jacobian at `z`; `memory` is what the solver left behind, or `None`.
+
+        A problem and its solvers agree on what that is (`Found.memory`). It may spare this method work (a factor for
+        its inverse) and never changes the element: without it, the same comes out.
 
         The default differentiates `residual` once in `(theta, z)` together, so that both blocks share every choice
         made at a kink.
@@ -80,13 +81,10 @@ class AbstractProblem(eqx.Module, Generic[Z]):
             )
             return joint(filled, no_unknowns)
 
-        flat, _ = ravel_pytree(z)
         return Linearisation(
             # on several devices a vector made anew is marked like the unknown, which differs from one to the next
             apply=lambda dz: joint(no_parameters, jax.tree.map(vary_like, dz, z)),
             push=push,
-            face=Everything(flat.shape[0]),
-            margin=jnp.asarray(jnp.inf, flat.dtype),
         )
 
     def certificate(self, z: Z, residual: float, tolerance: float | None) -> Certificate:

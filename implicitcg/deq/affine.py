@@ -11,10 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ..adjoints import AbstractAdjoint
-from ..adjoints.iterative import Measured as MeasuredAdjoint
-from ..adjoints.iterative import PeacemanRachford as SplittingAdjoint
-from ..core import AbstractSolver, Solution
+from .. import adjoints
+from ..core import AbstractAdjoint, AbstractSolver, Solution
 from ..equations import AffineEquilibrium, affine_equilibrium
 from ..linear import AbstractSquareMap, CircularMap, DenseMap, circular_spectrum, sum_of_products
 from ..penalties import AbstractActivation, ReLU
@@ -179,7 +177,7 @@ class MonotoneDEQ(AbstractAffineLayer):
     def methods(self) -> tuple[AbstractSolver, AbstractAdjoint]:
         """Peaceman-Rachford splitting, for the backward only where the activation acts entry by entry."""
         tolerance = backward_tolerance(self.tolerance, self.polish, self._dtype() or self.b.dtype)
-        adjoint = SplittingAdjoint(tolerance) if self.activation.separable else MeasuredAdjoint(tolerance)
+        adjoint = adjoints.PeacemanRachford(tolerance) if self.activation.separable else adjoints.Measured(tolerance)
         return PeacemanRachford(self.tolerance), adjoint
 
 
@@ -244,7 +242,7 @@ class ContractiveDEQ(AbstractAffineLayer):
     def methods(self) -> tuple[AbstractSolver, AbstractAdjoint]:
         """The cheapest iteration that the measured rate allows, for both."""
         tolerance = backward_tolerance(self.tolerance, self.polish, self._dtype() or self.b.dtype)
-        return Measured(self.tolerance), MeasuredAdjoint(tolerance)
+        return Measured(self.tolerance), adjoints.Measured(tolerance)
 
 
 def _uniform(key: Array, fan_in: int, out: int, image: Any, kernel: int, dtype: Any) -> Array:

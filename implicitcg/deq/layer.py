@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..adjoints import AbstractAdjoint
-from ..adjoints.iterative import Measured as MeasuredAdjoint
-from ..core import AbstractSolver, Solution
+from .. import adjoints
+from ..core import AbstractAdjoint, AbstractSolver, Solution
 from ..equations import FixedPoint, fixed_point
 from ..solvers import Measured, Polished
 from ..solving import solve
@@ -136,7 +135,7 @@ class DEQ(eqx.Module):
         solver = Polished(solver) if self.polish else solver
         dtype = self.shapes[0].dtype if self.dtype is None else self.dtype
         tolerance = backward_tolerance(self.tolerance, self.polish, dtype)
-        adjoint = MeasuredAdjoint(tolerance) if self.adjoint is None else self.adjoint
+        adjoint = adjoints.Measured(tolerance) if self.adjoint is None else self.adjoint
         problem = self.problem(*inputs, key=key)
         solution = solve(problem, solver, self.start(init), adjoint=adjoint, throw=throw)
         return presented(solution, self.zeros(), good)

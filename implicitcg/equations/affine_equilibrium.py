@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from ..core import AbstractProblem, Certificate, Linearisation
 from ..core.vertices import vertex_certificate
-from ..linear import AbstractSquareMap, CircularMap, DenseMap, Everything, Splitting
+from ..linear import AbstractSquareMap, CircularMap, DenseMap, SplittingInverse
 from ..penalties import AbstractActivation, ReLU
 
 
@@ -43,7 +43,7 @@ class AffineEquilibrium(AbstractProblem[Array]):
     def linearise(self, z: Array, memory: Any = None) -> Linearisation[Array]:
         """`B = I - D W` with `D` the slopes of the activation, both blocks from one choice at every kink.
 
-        `memory` is the resolvent that a splitting solver made, with its step.
+        `memory` is the resolvent that a splitting solver made, with its step; the inverse uses it again.
         """
         parameters, rest = eqx.partition(self, eqx.is_inexact_array)
 
@@ -66,17 +66,15 @@ class AffineEquilibrium(AbstractProblem[Array]):
             )
             return -outer(filled, inner(filled, jnp.zeros_like(z)))
 
-        splitting = None
+        inverse = None
         if self.activation.separable:
             slope = lax.stop_gradient(outer(still, jnp.ones_like(s)))
             resolvent, step = (None, None) if memory is None else lax.stop_gradient(memory)
-            splitting = Splitting(lax.stop_gradient(self.map), slope, resolvent, step)
+            inverse = SplittingInverse(lax.stop_gradient(self.map), slope, resolvent, step)
         return Linearisation(
             apply=lambda dz: dz - outer(still, inner(still, dz)),
             push=push,
-            face=Everything(z.size),
-            margin=jnp.asarray(jnp.inf, z.dtype),
-            splitting=splitting,
+            inverse=inverse,
         )
 
     def modulus(self) -> float:

@@ -12,7 +12,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Int, PyTree
 
 from ..core import AbstractProblem, Certificate, Linearisation
-from ..linear import BucketedFactor, Coordinates, bucketed_factorise
+from ..linear import BucketedFactor, FaceInverse, bucketed_factorise
 from ..nonsmooth import choose
 from ..penalties import AbstractBlocks, AbstractPenalty, AbstractSeparable, AbstractSmooth, Branches
 from .face_certificate import certify_face
@@ -188,21 +188,18 @@ class Composite(AbstractProblem[Array], Generic[F, G]):
         factor = here.factorise(at)[0] if memory is None else memory
         separable = isinstance(penalty, AbstractSeparable)
         added = jnp.maximum(bend(jnp.ones_like(at)), 0) if separable else jnp.zeros_like(at)
-        applies = jnp.all(choice == branches.free)
-        margin = jnp.min(branches.distance, initial=jnp.inf)
+        chosen = jnp.all(choice == branches.free)
         if isinstance(here.penalty, AbstractSeparable) and penalty.bends:
-            applies = applies & jnp.all(bend(jnp.ones_like(at)) == here.penalty.curvature(at, u))
-            margin = jnp.minimum(margin, jnp.min(here.penalty.bent(at, u)[2], initial=jnp.inf))
+            chosen = chosen & jnp.all(bend(jnp.ones_like(at)) == here.penalty.curvature(at, u))
+
+        def block(index: Array) -> Array:
+            return here.face_block(at, u, index, tied, lambda v: lax.stop_gradient(bend(v)), pull)
+
         return Linearisation(
             apply=apply,
             push=push,
-            face=Coordinates(mask),
-            margin=margin,
             symmetric=True,
-            factor=lax.stop_gradient(factor),
-            factor_applies=applies,
-            block=lambda index: here.face_block(at, u, index, tied, lambda v: lax.stop_gradient(bend(v)), pull),
-            capacities=here.capacities(),
+            inverse=FaceInverse(lax.stop_gradient(factor), mask, chosen, block, here.capacities()),
             diagonal=lax.stop_gradient(jnp.where(mask, here.smooth.curvature() + added + pull, 1)),
         )
 

@@ -13,7 +13,7 @@ from jaxtyping import ArrayLike, Float
 
 from ..base import kink_tolerance
 from ..base.checks import floating, require_finite
-from ..cone_programs import ConicInverse, Layout, by_products, exponents_in, known, layout
+from ..cone_programs import ConicInverse, Layout, exponents_in, known, layout
 from ..core import AbstractProblem, Certificate, Linearisation, judge_positive_definite
 from ..core.vertices import kinks_of
 from ..linear import AbstractMatrix, problem_matrix
@@ -82,7 +82,7 @@ class Conic(AbstractProblem[ConicPoint]):
         if not known(self.cone):
             return linearisation
         inverse = ConicInverse(self.P, self.A, self.cone, z.v, self.cone.project(z.v))
-        return dataclasses.replace(linearisation, inverse=inverse, large=by_products(layout(self.cone)))
+        return dataclasses.replace(linearisation, inverse=inverse)
 
     def certificate(self, z: ConicPoint, residual: float, tolerance: float | None) -> Certificate:
         """By enumeration of the kinks, and where that does not decide by a condition that covers every element.

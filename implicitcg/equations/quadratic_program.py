@@ -13,10 +13,9 @@ from jaxtyping import ArrayLike, Bool, Float
 from ..base import kink_tolerance
 from ..base.checks import floating, matching_dtype, require_finite
 from ..core import AbstractProblem, Certificate, Linearisation
-from ..linear import Everything, KKTFactor, kkt_factor
+from ..linear import KKTFactor, KKTInverse, kkt_factor
 from ..nonsmooth import choose, positive_part
 from .quadratic_certificate import certify_quadratic_program
-from .quadratic_inverse import QuadraticInverse
 
 
 class KKT(NamedTuple):
@@ -63,7 +62,7 @@ class QP(AbstractProblem[KKT]):
         """The element of the tie rule: `D` is 0 on the constraints that are strongly active, the identity elsewhere.
 
         With `dz = -dv` on the active rows the equation `B (dx, dy, dv) = rhs` is the reduced system that the solver
-        left factorised (`QuadraticInverse`).
+        left factorised (`KKTInverse`).
         """
         P, A, G = self.P, self.A, self.G
         here = lax.stop_gradient(self)
@@ -98,10 +97,7 @@ class QP(AbstractProblem[KKT]):
         return Linearisation(
             apply=apply,
             push=push,
-            face=Everything(len(self.q) + len(self.b) + len(self.h)),
-            margin=jnp.min(distance, initial=jnp.inf),
-            factor_applies=jnp.all(weight == default),
-            inverse=QuadraticInverse(factor, here.P, here.A, here.G),
+            inverse=KKTInverse(factor, here.P, here.A, here.G, jnp.all(weight == default)),
         )
 
     def factorise(self, active: Bool[Array, " m"]) -> KKTFactor:

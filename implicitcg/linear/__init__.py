@@ -1,13 +1,15 @@
-"""Design matrices, faces, factorisations to reuse, and linear solvers with a verdict."""
+"""Design matrices, factorisations to reuse, inverses, and linear solvers with a verdict."""
 
 from .abstract_design import AbstractDesign as AbstractDesign
-from .faces import AbstractFace as AbstractFace
-from .faces import Coordinates as Coordinates
-from .faces import Everything as Everything
+from .face_inverse import FaceInverse as FaceInverse
 from .factorisation import BucketedFactor as BucketedFactor
 from .factorisation import FaceFactor as FaceFactor
 from .factorisation import bucketed_factorise as bucketed_factorise
 from .factorisation import factorise as factorise
+from .inverse import AbstractInverse as AbstractInverse
+from .inverse import DenseInverse as DenseInverse
+from .inverse import Facts as Facts
+from .inverse import dense_inverse as dense_inverse
 from .kkt import Eliminated as Eliminated
 from .kkt import KKTFactor as KKTFactor
 from .kkt import eliminate as eliminate
@@ -16,6 +18,7 @@ from .kkt import kkt_factor as kkt_factor
 from .kkt import negligible as negligible
 from .kkt import principal as principal
 from .kkt import regular as regular
+from .kkt_inverse import KKTInverse as KKTInverse
 from .matrix import AbstractMatrix as AbstractMatrix
 from .matrix import DenseMatrix as DenseMatrix
 from .matrix import SparseMatrix as SparseMatrix
@@ -23,8 +26,10 @@ from .matrix import problem_matrix as problem_matrix
 from .monotone import AbstractSquareMap as AbstractSquareMap
 from .monotone import CircularMap as CircularMap
 from .monotone import DenseMap as DenseMap
-from .monotone import Splitting as Splitting
 from .monotone import circular_spectrum as circular_spectrum
 from .monotone import sum_of_products as sum_of_products
+from .shifted_inverse import ShiftedInverse as ShiftedInverse
+from .shifted_inverse import shifted_inverse as shifted_inverse
 from .sparse_design import SparseDesign as SparseDesign
+from .splitting_inverse import SplittingInverse as SplittingInverse
 from .standardised_design import StandardisedDesign as StandardisedDesign

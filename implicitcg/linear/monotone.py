@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import abc
 import functools
-from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -156,12 +155,3 @@ def circular_spectrum(kernel: Float[Array, "o i k l"], height: int, width: int) 
     padded = jnp.zeros((*kernel.shape[:2], height, width), kernel.dtype).at[..., :tall, :wide].set(kernel)
     centred = jnp.roll(padded, (-(tall // 2), -(wide // 2)), axis=(-2, -1))
     return jnp.conj(jnp.transpose(jnp.fft.rfft2(centred), (2, 3, 0, 1)))
-
-
-class Splitting(NamedTuple):
-    """`B = I - diag(slope) W` of a layer `z = s(W z + b)`, with a resolvent of `W` where the solver left one."""
-
-    map: AbstractSquareMap
-    slope: Array
-    resolvent: AbstractSquareMap | None = None
-    step: Array | None = None

@@ -52,7 +52,7 @@ class Newton(AbstractSolver[AbstractProblem]):
         def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             z, F, steps = state
             linearisation = problem.linearise(unravel(z))
-            matrix = as_matrix(lambda v: ravel_pytree(linearisation.apply(unravel(v)))[0], z.shape[0], z.dtype)
+            matrix = as_matrix(linearisation.on_vectors(unravel), z.shape[0], z.dtype)
             factors, regular = lu(matrix)
             # In a batch both branches run. The second one waits for the verdict of the first: two batched LAPACK calls
             # at once can wait for each other for ever in jaxlib's pool of two threads.

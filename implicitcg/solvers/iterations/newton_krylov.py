@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
-from jax.flatten_util import ravel_pytree
 
 from ...base import while_loop
 from ...core import AbstractProblem, AbstractSolver, Found
@@ -39,9 +38,8 @@ class NewtonStep(NamedTuple):
         linearisation = self.problem.linearise(self.unravel(u))
         size = norm(F)
         forcing = jnp.clip(size / jnp.maximum(norm(u), 1), 1e-3, 0.1)
-        direction = gmres(
-            lambda v: ravel_pytree(linearisation.apply(self.unravel(v)))[0], -F, forcing, self.inner_steps, self.memory
-        ).x
+        matvec = linearisation.on_vectors(self.unravel)
+        direction = gmres(matvec, -F, forcing, self.inner_steps, self.memory).x
 
         def worse(state: tuple[Array, Array]) -> Array:
             length, reached = state

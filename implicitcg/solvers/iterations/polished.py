@@ -8,15 +8,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.flatten_util import ravel_pytree
-from jax.scipy.linalg import lu_solve
 
 from ...base import Status, while_loop
 from ...core import AbstractProblem, AbstractSolver, Found, Linearisation
-from ...linear.iteration import Evaluated, norm
+from ...linear import SplittingInverse, dense_inverse
+from ...linear.iteration import Evaluated
 from ...linear.krylov import gmres
-from ...linear.peaceman_rachford import default_step, linear_equilibrium
-from ...linear.solves import as_matrix, lu
+from ...linear.solves import as_matrix
 from ..automatic import default_solver
 from .equation import Equation, equation
 
@@ -72,21 +70,11 @@ class Polished(AbstractSolver[AbstractProblem]):
 
     def _direction(self, problem: AbstractProblem, posed: Equation, z: Array, F: Array, memory: Any) -> Array:
         linearisation: Linearisation = problem.linearise(posed.unravel(z), memory)
-
-        def matvec(v: Array) -> Array:
-            return ravel_pytree(linearisation.apply(posed.unravel(v)))[0]
-
+        matvec = linearisation.on_vectors(posed.unravel)
         if z.size <= self.dense_limit:
-            factors, regular = lu(as_matrix(matvec, z.size, z.dtype))
-            return jnp.where(regular, lu_solve(factors, -F), jnp.zeros_like(F))
+            direction, regular = dense_inverse(as_matrix(matvec, z.size, z.dtype)).solve(-F, transposed=False)
+            return jnp.where(regular, direction, 0)
         accuracy = float(jnp.finfo(z.dtype).eps) ** 0.5
-        if linearisation.splitting is None:
-            return gmres(matvec, -F, accuracy, 200, 20).x
-        W, slope, resolvent, step = linearisation.splitting
-        step = default_step(W) if step is None else step
-        resolvent = W.resolvent(step) if resolvent is None else resolvent
-        r = -F.reshape(slope.shape)
-        length = norm(F)
-        scale = jnp.where(length > 0, length, 1)
-        split = linear_equilibrium(resolvent, step, slope, W.apply(r), accuracy, scale, 1000)
-        return (slope * split.point + r).reshape(F.shape)
+        if isinstance(linearisation.inverse, SplittingInverse):
+            return linearisation.inverse.roughly(-F, accuracy, 1000)
+        return gmres(matvec, -F, accuracy, 200, 20).x
