@@ -14,7 +14,7 @@ import scipy.sparse
 from laws import assert_close, direction_like, inner, moved
 
 import implicitcg as icg
-from implicitcg.cone_programs import chosen_system, layout, recent_systems
+from implicitcg.cone_programs import ConePoint, chosen_system, cone_program, layout, polished, recent_systems
 from implicitcg.cone_programs.chosen_system import factorised
 from implicitcg.cone_programs.faces import face
 from implicitcg.cone_programs.iterative_system import IterativeSystem
@@ -248,6 +248,19 @@ def test_newtons_method_by_products_reaches_rounding_too(monkeypatch):
     found, converged = jax.vmap(solved)(theta)
     assert converged.all() and used
     assert_close(found, (x, y), 1e-9)
+
+
+def test_steps_by_products_that_gain_little_are_not_mended_by_factors_while_a_nearer_start_can_be_had(monkeypatch):
+    by_products_from(2, monkeypatch)
+    made, solve = [], IterativeSystem.solve
+    monkeypatch.setattr(IterativeSystem, "solve", lambda self, r, t: [0.2 * part for part in solve(self, r, t)])
+    monkeypatch.setattr(recent_systems, "factorised", lambda *data: made.append(0) or factorised(*data))
+    theta, x, y = random_programs(1)
+    program = cone_program(*icg.conic(*(theta[name][0] for name in "PqAb"), EVERY).data())
+    start = ConePoint(x[0], program.b - program.A @ x[0], 1.01 * y[0], 0, 0)
+    polished(program, start, 5, last=False)
+    assert not made
+    assert polished(program, start, 5, last=True).residual < 1e-12 and made
 
 
 def test_what_is_free_beside_a_unique_solution_does_not_keep_newtons_method_from_rounding():

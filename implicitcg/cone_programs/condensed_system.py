@@ -46,6 +46,8 @@ class CondensedSystem(ConeSystem):
             part = block.soft @ G[block.start : block.stop]
             H += part.T @ (block.weight[:, None] * part)
         self._factorise(H, np.concatenate(hard) if len(hard) > 1 else hard[0])
+        dense = sum(part.nbytes for part in (self.A, self.P) if isinstance(part, np.ndarray))
+        self.bytes = 8 * (2 * (len(self.H) + len(self.C)) ** 2 + self.T.size) + dense
 
     def _fix(self, A: Any, face: Face) -> None:
         # Most hard rows of a program that somebody wrote are bounds, with one entry: they are solved by a division, and
@@ -98,11 +100,6 @@ class CondensedSystem(ConeSystem):
     def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
         """See `ConeSystem.consistent`: where the system is regular, every right side has a solution."""
         return self.healthy
-
-    def bytes(self) -> int:
-        """See `ConeSystem.bytes`."""
-        dense = [part for part in (self.A, self.P) if isinstance(part, np.ndarray)]
-        return 8 * (2 * (len(self.H) + len(self.C)) ** 2 + self.T.size) + sum(part.nbytes for part in dense)
 
     def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `ConeSystem.solve`."""

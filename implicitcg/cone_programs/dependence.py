@@ -28,7 +28,7 @@ class WithoutDependence(ConeSystem):
 
     def __init__(self, system: ConeSystem, A: Any, zero: np.ndarray, dependences: np.ndarray):
         self._system, self.A, self.AT, self.healthy = system, A, system.AT, system.healthy
-        self._zero, self._dependences = zero, dependences
+        self._zero, self._dependences, self.bytes = zero, dependences, system.bytes + dependences.nbytes
         self._largest = np.abs(A if isinstance(A, np.ndarray) else A.data).max(initial=0)
 
     def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,10 +47,6 @@ class WithoutDependence(ConeSystem):
     def unique(self) -> bool:
         """See `ConeSystem.unique`."""
         return self._system.unique()
-
-    def bytes(self) -> int:
-        """See `ConeSystem.bytes`."""
-        return self._system.bytes() + self._dependences.nbytes
 
 
 def dependences(A: Any, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -32,7 +32,8 @@ class IterativeSystem(ConeSystem):
     """
 
     def __init__(self, P: Any, A: Any, face: Face):
-        self.P, self.A, self.AT, self.face, self.healthy = P, A, A.T, face, False
+        self.P, self.A, self.AT, self.face = P, A, A.T, face
+        self.healthy, self.bytes = False, 12 * int(A.nnz)
         self._T: Any = selector(face)
         resisting = np.zeros(A.shape[0])
         for place, size in ((face.hard, face.hard_factor**2), (face.soft, face.soft_factor**2)):
@@ -50,10 +51,6 @@ class IterativeSystem(ConeSystem):
     def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
         """See `ConeSystem.consistent`: nothing here can tell."""
         return False
-
-    def bytes(self) -> int:
-        """See `ConeSystem.bytes`: of the matrix; its preconditioner is kept no longer than a step."""
-        return 12 * int(self.A.nnz)
 
     def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `ConeSystem.solve`."""

@@ -64,8 +64,8 @@ def polished(program: ConeProgram, start: ConePoint, steps: int, *, last: bool) 
             if not new_size < size:
                 break
             x, v, here, r, t = new_x, new_v, there, new_r, new_t
-            size, last = new_size, size
-            if size > 1e-3 * last or not size > 4 * rounding:
+            size, previous = new_size, size
+            if size > 1e-3 * previous or not size > 4 * rounding:
                 break
         # Near the solution a step squares the residual. One that hardly gains is at rounding, on the wrong face, or,
         # with products alone, too inexact: only the last is mended, by factors.

@@ -26,7 +26,7 @@ class RecentSystems:
     def __init__(self, room: int = THRESHOLDS.kept_bytes):
         self._room, self._used = room, 0
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, tuple[ConeSystem, int]] = OrderedDict()
+        self._kept: OrderedDict[bytes, ConeSystem] = OrderedDict()
 
     def system(self, P: Any, A: Any, face: Face) -> ConeSystem:
         """`factorised(P, A, face)`, or the one that was made of the same numbers."""
@@ -34,15 +34,14 @@ class RecentSystems:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key][0]
+                return self._kept[key]
         made = factorised(P, A, face)
-        size = made.bytes()
         with self._lock:
-            if key not in self._kept and size <= self._room:
-                self._kept[key] = made, size
-                self._used += size
+            if key not in self._kept and made.bytes <= self._room:
+                self._kept[key] = made
+                self._used += made.bytes
                 while self._used > self._room:
-                    self._used -= self._kept.popitem(last=False)[1][1]
+                    self._used -= self._kept.popitem(last=False)[1].bytes
         return made
 
 

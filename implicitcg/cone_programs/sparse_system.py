@@ -73,19 +73,16 @@ class SparseSystem(ConeSystem):
             soft = np.where(np.arange(total) < n, SOFTENED, -SOFTENED)
             self.lu = sparse_factors(K + scipy.sparse.diags_array(soft, format="csc"))
             self.healthy = False
-            return
-        v = np.cos(1.0 + np.arange(total))
-        for _ in range(3):  # inverse iteration, as in `linear.solves.reciprocal_condition`
-            v = self.lu.solve(v / np.linalg.norm(v))
-        self.healthy = bool(10 * total * EPS * np.linalg.norm(v) < 1)  # false for NaN
+        else:  # inverse iteration, as in `linear.solves.reciprocal_condition`
+            v = np.cos(1.0 + np.arange(total))
+            for _ in range(3):
+                v = self.lu.solve(v / np.linalg.norm(v))
+            self.healthy = bool(10 * total * EPS * np.linalg.norm(v) < 1)  # false for NaN
+        self.bytes = 12 * int((0 if self.lu is None else self.lu.nnz) + self.A.nnz + self.T.nnz)
 
     def consistent(self, dx: np.ndarray, t: np.ndarray) -> bool:
         """See `ConeSystem.consistent`: where the system is regular, every right side has a solution."""
         return self.healthy
-
-    def bytes(self) -> int:
-        """See `ConeSystem.bytes`."""
-        return 12 * int((0 if self.lu is None else self.lu.nnz) + self.A.nnz + self.T.nnz)
 
     def unique(self) -> bool:
         """See `ConeSystem.unique`: this system does not look."""

@@ -26,11 +26,13 @@ class ConeSystem(abc.ABC):
         A: the matrix `(m, n)` of the program to multiply by, dense or sparse, whichever is faster; `AT` its transpose.
         healthy: whether the system is regular to working precision. Where it is not, what `solve` returns serves
             Newton's method, which judges its steps, and no derivative.
+        bytes: about the memory that it takes.
     """
 
     A: Any
     AT: Any
     healthy: bool
+    bytes: int
 
     @abc.abstractmethod
     def solve(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -43,10 +45,6 @@ class ConeSystem(abc.ABC):
     @abc.abstractmethod
     def unique(self) -> bool:
         """Whether `r = 0`, `t = 0` have `dx = 0` alone, so that the solution in `x` is unique; yes where unknown."""
-
-    @abc.abstractmethod
-    def bytes(self) -> int:
-        """About the memory it takes."""
 
 
 def filled(matrix: Any, *, whole: bool = False) -> Any:
