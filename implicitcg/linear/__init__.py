@@ -1,6 +1,11 @@
 """Design matrices, faces, factorisations to reuse, and linear solvers with a verdict."""
 
 from .abstract_design import AbstractDesign as AbstractDesign
+from .coordinate_design import CoordinateDesign as CoordinateDesign
+from .dense_design import DenseDesign as DenseDesign
+from .design import DesignLike as DesignLike
+from .design import design_matrix as design_matrix
+from .design import problem_matrix as problem_matrix
 from .faces import AbstractFace as AbstractFace
 from .faces import Coordinates as Coordinates
 from .faces import Everything as Everything
@@ -17,9 +22,6 @@ from .kkt import negligible as negligible
 from .kkt import principal as principal
 from .kkt import regular as regular
 from .matrix import AbstractMatrix as AbstractMatrix
-from .matrix import DenseMatrix as DenseMatrix
-from .matrix import SparseMatrix as SparseMatrix
-from .matrix import problem_matrix as problem_matrix
 from .monotone import AbstractSquareMap as AbstractSquareMap
 from .monotone import CircularMap as CircularMap
 from .monotone import DenseMap as DenseMap
