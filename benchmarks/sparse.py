@@ -23,7 +23,6 @@ from lasso import gap, medians
 from lasso import sparse as simulated
 
 import implicitcg as icg
-from implicitcg.linear import design
 
 jax.config.update("jax_enable_x64", True)
 
@@ -42,8 +41,8 @@ def products(X: scipy.sparse.csc_matrix, made) -> None:
     show("X^T r", medians({"icg": lambda: jax.block_until_ready(adjoint(made, r)), "SciPy": lambda: X.T @ r}, 20))
     for c in (128, 512, 2048):
         index = np.sort(random.choice(p, c, replace=False)).astype(np.int32)
-        paired = jax.jit(lambda X, i: design.gram(X, i))
-        filled = jax.jit(lambda X, i: design.columns(X, i).T @ design.columns(X, i))
+        paired = jax.jit(lambda X, i: X.gram(i, None, False))
+        filled = jax.jit(lambda X, i: X.columns(i).T @ X.columns(i))
         rows = {
             "icg": lambda i=index, f=paired: jax.block_until_ready(f(made, i)),
             "dense columns": lambda i=index, f=filled: jax.block_until_ready(f(made, i)),

@@ -7,7 +7,6 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import ArrayLike, Float
 
-from .base import checks
 from .linear import AbstractDesign as AbstractDesign
 from .linear import SparseDesign as SparseDesign
 from .linear import StandardisedDesign as StandardisedDesign
@@ -39,7 +38,7 @@ def sparse(X: Any) -> AbstractDesign:
         Array([ 0.7,  0. , -1.7], dtype=float32)
     """
     made = design.design_matrix(X)
-    if not isinstance(made, AbstractDesign):
+    if made.dense:
         raise TypeError(
             f"icg.designs.sparse takes a scipy.sparse matrix or a BCOO matrix, and got {type(X).__name__}; a dense "
             "matrix needs no preparation."
@@ -76,15 +75,13 @@ def standardised(X: Any, sample_weight: Float[ArrayLike, " n"] | None = None) ->
     X = design.design_matrix(X)
     if isinstance(X, StandardisedDesign):
         return standardised(X.X, sample_weight)
-    if not isinstance(X, AbstractDesign):
-        X = checks.floating(X, "X")
-        X, _ = checks.design(X, jnp.zeros(X.shape[:1], X.dtype))
+    X, _ = design.with_response(X, jnp.zeros(X.shape[:1], X.dtype))
     weights = None
     if sample_weight is not None:
         _, weights = design.with_response(X, sample_weight)
         weights = weights / jnp.sum(weights)
-    centre = design.column_means(X, weights)
-    variance = design.column_variances(X, weights)
+    centre = X.column_means(weights)
+    variance = X.column_variances(weights)
     # rounding of the mean leaves a constant column a deviation of about sqrt(n) eps times its size
     constant = jnp.sqrt(variance) <= 8 * X.shape[0] ** 0.5 * jnp.finfo(X.dtype).eps * jnp.abs(centre)
     scale = jnp.where(constant, 1, jnp.sqrt(jnp.where(constant, 1, variance)))

@@ -54,7 +54,7 @@ def regression(n: int, p: int, seed: int, correlation: float = 0.3) -> tuple[np.
 
 def scikit_learn(problem: Any) -> np.ndarray:
     """A LASSO solver that JAX cannot differentiate. Weights become column scales."""
-    X, y = problem.smooth.X, problem.smooth.y
+    X, y = problem.smooth.X.on_host(), problem.smooth.y
     if problem.smooth.fit_intercept:
         X, y = X - X.mean(axis=0), y - y.mean()
     alpha = np.broadcast_to(problem.penalty.alpha, X.shape[1])

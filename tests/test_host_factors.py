@@ -302,4 +302,4 @@ def test_repeated_entries_of_a_matrix_add_up_and_the_arrays_given_stay_as_they_a
         np.testing.assert_allclose(of_sparse(entries), dense, atol=1e-12)
     problem = icg.conic(np.eye(2), jnp.ones(2), A, jnp.ones(3), cones.Nonnegative(3))
     for _ in range(2):
-        np.testing.assert_array_equal(problem.A.on_host().toarray(), A.todense())
+        np.testing.assert_array_equal(problem.A.compressed().toarray(), A.todense())

@@ -43,6 +43,7 @@ def standardised_by_numpy(X):
 
 
 DESIGNS = {
+    "dense": design.design_matrix(FULL),
     "scipy": design.design_matrix(SCIPY),
     "bcoo": design.design_matrix(bcoo()),
     "traced": jax.jit(design.design_matrix)(bcoo()),
@@ -70,27 +71,51 @@ def test_every_question_to_a_design_has_the_answer_of_the_filled_matrix(name):
     share = weights / jnp.sum(weights)
 
     def answers(X):
-        some = design.take_rows(X, rows)
+        some = X.take_rows(rows)
         return {
             "X w": X @ w,
             "r X": r @ X,
             "X W": X @ jnp.stack([w, 2 * w], axis=1),
             "R X": jnp.stack([r, -r]) @ X,
-            "columns": design.columns(X, index),
-            "means": [design.column_means(X), design.column_means(X, share)],
-            "squares": [design.column_squares(X), design.column_squares(X, share)],
-            "variances": [design.column_variances(X), design.column_variances(X, share)],
-            "grams": [design.gram(X, index, s, c) for s in (None, weights) for c in (False, True)],
-            "crosses": [design.cross_gram(X, index, index[1:4], weights, c) for c in (False, True)],
-            "rows": [some @ w, r[:20] @ some, design.columns(some, index), design.gram(some, index, r[:20] ** 2, True)],
+            "columns": X.columns(index),
+            "means": [X.column_means(), X.column_means(share)],
+            "squares": [X.column_squares(), X.column_squares(share)],
+            "variances": [X.column_variances(), X.column_variances(share)],
+            "grams": [X.gram(index, s, c) for s in (None, weights) for c in (False, True)],
+            "crosses": [X.cross_gram(index, index[1:4], weights, c) for c in (False, True)],
+            "rows": [some @ w, r[:20] @ some, some.columns(index), some.gram(index, r[:20] ** 2, True)],
         }
 
-    found, expected = jax.jit(answers)(DESIGNS[name]), jax.jit(answers)(filled(name))
+    found, expected = jax.jit(answers)(DESIGNS[name]), jax.jit(answers)(design.design_matrix(filled(name)))
     for key in expected:
         close(found[key], expected[key])
     close(np.asarray(r) @ DESIGNS[name], r @ filled(name))
     few = jax.jit(lambda X, v: X.combination(jnp.asarray([6, 2, P, 13]), v))(DESIGNS[name], w[:4])
     close(few, filled(name)[:, jnp.asarray([6, 2, 13])] @ w[jnp.asarray([0, 1, 3])])  # the place that holds P is empty
+
+
+@pytest.mark.parametrize("given", [np.asarray(FULL), SCIPY, bcoo()], ids=["array", "scipy", "bcoo"])
+def test_a_loss_takes_every_kind_of_matrix_and_every_answer_of_its_design_reaches_a_host(given):
+    loss = icg.penalties.LeastSquares(given, y, fit_intercept=True)
+    w, index = jnp.linspace(-1, 1, P), jnp.asarray([6, 0, 2])
+    filled = FULL - jnp.mean(FULL, axis=0)[None]
+    close(loss.gradient(w), jax.grad(loss.value)(w))
+    close(loss.hessian_block(w, index), (filled.T @ filled / N)[index[:, None], index])
+    close(np.asarray(loss.X.compressed().toarray()), FULL)
+
+
+def test_a_dense_design_is_one_leaf_of_its_problem_and_an_array_to_numpy():
+    problem = icg.lasso(FULL, y, ALPHA)
+    close(np.asarray(problem.smooth.X), FULL)
+    assert [leaf.shape for leaf in jax.tree.leaves(problem.smooth.X)] == [(N, P)]
+
+    def size(problem):
+        return jnp.sum(jnp.square(icg.solve(problem).value))
+
+    by_problem = jax.grad(size)(problem).smooth.X.entries
+    close(by_problem, jax.grad(lambda X: size(icg.lasso(X, y, ALPHA)))(FULL))
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), problem)
+    close(jax.vmap(size)(stacked)[0], size(problem), 1e-10)
 
 
 def test_a_gram_block_of_a_very_sparse_matrix_is_paired_from_its_entries():
@@ -100,15 +125,15 @@ def test_a_gram_block_of_a_very_sparse_matrix_is_paired_from_its_entries():
     assert made._capacity(22) < 400 * 22 / 40  # the branch that is meant
     s = jnp.asarray(rng.random(400))
     for centred in (False, True):
-        expected = design.gram(jnp.asarray(X.toarray()), index, s, centred)
-        close(jax.jit(lambda X, i, c=centred: design.gram(X, i, s, c))(made, index), expected)
+        expected = design.design_matrix(X.toarray()).gram(index, s, centred)
+        close(jax.jit(lambda X, i, c=centred: X.gram(i, s, c))(made, index), expected)
 
 
 def test_the_layout_pads_little_and_a_matrix_survives_it():
     for seed, density, padded in ((0, 0.02, 1.4), (1, 0.3, 1.15)):  # four entries a column, and sixty
         X = scipy.sparse.random(200, 500, density, format="csc", random_state=seed)
         made = icg.designs.sparse(X)
-        assert abs(made.to_host() - X).max() == 0
+        assert abs(made.on_host() - X).max() == 0
         assert made.data.size < padded * X.nnz
     # counts as in a text, the worst case: most words are rare, a few are everywhere
     counts = np.minimum(2000 / np.arange(1, 5001), 1999).astype(int)
@@ -225,7 +250,7 @@ def test_every_format_of_scipy_and_integers_are_taken(form):
     X = counts.astype(np.int64).asformat(form)
     made = icg.designs.sparse(X)
     assert made.dtype == jnp.dtype(float)
-    assert abs(made.to_host() - X).max() == 0
+    assert abs(made.on_host() - X).max() == 0
     assert icg.designs.sparse(X.astype(np.float32)).dtype == jnp.float32
 
 
@@ -242,7 +267,7 @@ def test_original_units_predict_the_same():
     close(FULL @ coef + intercept, Z @ fit.coef + fit.intercept)
     assert float(coef[9]) == 0.0  # the empty column: deviation 0, scale 1
     weighted = icg.designs.standardised(FULL, weights)
-    close(design.column_variances(weighted, weights / jnp.sum(weights))[:9], jnp.ones(9))
+    close(weighted.column_variances(weights / jnp.sum(weights))[:9], jnp.ones(9))
 
 
 def _bad(data, match, kind=ValueError):

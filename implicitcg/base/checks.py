@@ -52,33 +52,34 @@ def matching_dtype(*arrays: Array) -> list[Array]:
 def design(X: Any, y: Any) -> tuple[Array, Array]:
     """A design matrix `(n, p)` and its response `(n,)`, checked for shape and, where known, for finite entries."""
     X, y = matching_dtype(floating(X, "X"), floating(y, "y"))
-    if jnp.finfo(X.dtype).bits < 32:
-        raise TypeError(
-            f"X and y are {X.dtype}: half precision is too coarse to factorise in, or to tell an active feature. "
-            "Convert one of them, `X.astype(jnp.float32)`; the result may be cast back."
-        )
-    if X.ndim != 2:
-        raise ValueError(f"X has shape {X.shape}; a matrix of shape (n, p) is needed: n samples by p features.")
-    if y.ndim != 1:
-        raise ValueError(f"y has shape {y.shape}; a vector of shape (n,) is needed. Use `y.ravel()` for one column.")
-    if X.shape[0] != y.shape[0]:
-        raise ValueError(f"X has {X.shape[0]} rows and y has {y.shape[0]} entries; they must be the same n samples.")
-    if X.shape[0] == 0 or X.shape[1] == 0:
-        raise ValueError(f"X has shape {X.shape}: there is no sample or no feature to fit.")
+    response(X.shape, y)
     require_finite(X, "X")
     require_finite(y, "y")
     return X, y
 
 
-def design_and_responses(X: Any, Y: Any) -> tuple[Array, Array]:
-    """A design matrix `(n, p)` and its responses `(n, t)`, checked as by `design`."""
-    Y = floating(Y, "Y")
+def response(shape: tuple[int, ...], y: Array) -> None:
+    """Raise where `y` is no response `(n,)` of a design matrix of this `shape` and its dtype."""
+    if jnp.finfo(y.dtype).bits < 32:
+        raise TypeError(
+            f"X and y are {y.dtype}: half precision is too coarse to factorise in, or to tell an active feature. "
+            "Convert one of them, `X.astype(jnp.float32)`; the result may be cast back."
+        )
+    if len(shape) != 2:
+        raise ValueError(f"X has shape {shape}; a matrix of shape (n, p) is needed: n samples by p features.")
+    if y.ndim != 1:
+        raise ValueError(f"y has shape {y.shape}; a vector of shape (n,) is needed. Use `y.ravel()` for one column.")
+    if shape[0] != y.shape[0]:
+        raise ValueError(f"X has {shape[0]} rows and y has {y.shape[0]} entries; they must be the same n samples.")
+    if 0 in shape:
+        raise ValueError(f"X has shape {shape}: there is no sample or no feature to fit.")
+
+
+def responses(shape: tuple[int, ...], Y: Array) -> None:
+    """As `response`, for `Y` of shape `(n, t)`."""
     if Y.ndim != 2 or Y.shape[1] == 0:
         raise ValueError(f"Y has shape {Y.shape}; a matrix of shape (n, t) is needed, a column a task.")
-    X, _ = design(X, Y[:, 0])
-    X, Y = matching_dtype(X, Y)
-    require_finite(Y, "Y")
-    return X, Y
+    response(shape, Y[:, 0])
 
 
 def require_finite(x: Array, name: str) -> None:

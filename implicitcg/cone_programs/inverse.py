@@ -67,8 +67,8 @@ class ConicInverse(AbstractInverse):
 def _factorised(
     P: Any, A: Any, where: Layout, exponents: np.ndarray, v: np.ndarray, slack: np.ndarray
 ) -> ConeSystem | None:
-    P = None if P is None else symmetric_part(type(P).on_host(P))
-    A, v, slack = type(A).on_host(A), np.asarray(v, np.float64), np.asarray(slack, np.float64)
+    P = None if P is None else symmetric_part(type(P).compressed(P))
+    A, v, slack = type(A).compressed(A), np.asarray(v, np.float64), np.asarray(slack, np.float64)
     if not (np.isfinite(v).all() and np.isfinite(A.data).all() and (P is None or np.isfinite(P.data).all())):
         return None
     return RECENT.system(P, A, face(where, exponents, v, slack))

@@ -124,8 +124,8 @@ def _layout(kinds: tuple[tuple[type, int, int], ...]) -> Layout:
 def cone_program(arrays: tuple[Any, ...], where: Layout) -> ConeProgram | None:
     """The program of `P`, `q`, `A`, `b` and exponents with NumPy leaves, or `None` where they are not finite."""
     P, q, A, b, exponents = arrays
-    P = None if P is None else symmetric_part(type(P).on_host(P))
-    A, q, b = type(A).on_host(A), np.asarray(q, np.float64), np.asarray(b, np.float64)
+    P = None if P is None else symmetric_part(type(P).compressed(P))
+    A, q, b = type(A).compressed(A), np.asarray(q, np.float64), np.asarray(b, np.float64)
     parts = [q, b, A.data] + ([] if P is None else [P.data])
     if not all(np.isfinite(part).all() for part in parts):
         return None

@@ -12,7 +12,7 @@ from jax import Array, lax
 from jax import numpy as jnp
 
 from ..cones import PSD, AbstractCone, Exponential, Nonnegative, Power, Product, SecondOrder, Zero
-from ..linear import SparseMatrix
+from ..linear import CoordinateDesign
 from .maps import SparseMap
 from .reductions import Reductions, Sparse
 
@@ -83,7 +83,7 @@ class Canonical:
                     masks[variable.dual][part.matrix().indices] = True
         return masks
 
-    def evaluate(self, parameters: Sequence[Array]) -> tuple[SparseMatrix | None, Array, SparseMatrix, Array]:
+    def evaluate(self, parameters: Sequence[Array]) -> tuple[CoordinateDesign | None, Array, CoordinateDesign, Array]:
         """`P`, `q`, `A` and `b` at values of the parameters; `P` is `None` where the objective is linear."""
         parts = {"real": jnp.real, "imag": jnp.imag, "log": jnp.log}
         features = [parts[part](parameters[number]).ravel() for number, part in self.features]
@@ -216,5 +216,5 @@ def _rows(tensor: Any, start: int, stop: int) -> scipy.sparse.coo_array:
     )
 
 
-def _sparse(values: Array, places: np.ndarray, shape: tuple[int, int]) -> SparseMatrix:
-    return SparseMatrix(values, jnp.asarray(places[:, 0]), jnp.asarray(places[:, 1]), shape)
+def _sparse(values: Array, places: np.ndarray, shape: tuple[int, int]) -> CoordinateDesign:
+    return CoordinateDesign(values, jnp.asarray(places[:, 0]), jnp.asarray(places[:, 1]), shape)

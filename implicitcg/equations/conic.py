@@ -115,7 +115,7 @@ class Conic(AbstractProblem[ConicPoint]):
         """Which equalities and bounds that are met depend on each other, if any do."""
         where = layout(self.cone)
         rows = np.concatenate([where.zero, where.orthant[v[where.orthant] <= _near(v, tolerance)]])
-        smallest, null = independence(self.A.on_host().tocsr()[rows].toarray())
+        smallest, null = independence(self.A.compressed().tocsr()[rows].toarray())
         return None if smallest > 0 else dependence(null, [f"A[{i}]" for i in rows], len(where.zero))
 
     def _regular_in_every_element(self, v: np.ndarray, tolerance: float | None) -> tuple[bool, float]:
@@ -125,8 +125,8 @@ class Conic(AbstractProblem[ConicPoint]):
         fixed[where.orthant], loose[where.orthant] = v[where.orthant] < -near, v[where.orthant] > near
         if n > THRESHOLDS.variables or m - loose.sum() > n:  # more rows than variables are dependent
             return False, 0.0
-        A = self.A.on_host().toarray()
-        P = np.zeros((n, n)) if self.P is None else self.P.on_host().toarray()
+        A = self.A.compressed().toarray()
+        P = np.zeros((n, n)) if self.P is None else self.P.compressed().toarray()
         free = scipy.linalg.null_space(A[fixed]) if fixed.any() else np.eye(n)
         curved, smallest = judge_positive_definite(free.T @ ((P + P.T) / 2) @ free)
         binding = A[~loose]

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ..linear import AbstractDesign
 from ..penalties import AbstractShrinkage, LeastSquares
 from .composite import Composite
 
@@ -33,7 +32,7 @@ class LassoForm(NamedTuple):
     @property
     def dense(self) -> bool:
         """Whether the features are an array."""
-        return not isinstance(self.loss.X, AbstractDesign)
+        return self.loss.X.dense
 
     def by_feature(self) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
         """`alpha` and `ridge`, one for each feature."""

@@ -14,7 +14,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..linear import AbstractDesign
 from ..penalties import AbstractSmooth, LeastSquares
 from .thresholds import THRESHOLDS
 
@@ -61,7 +60,7 @@ def working_set_sizes(smooth: AbstractSmooth, capacity: int | None = None) -> tu
 def face_sizes(smooth: AbstractSmooth, rank: int) -> tuple[int, ...]:
     """The static sizes of face that a factor is compiled for: few, and none beyond the `rank` of the Hessian."""
     largest = min(working_set_sizes(smooth)[-1], rank)
-    if isinstance(smooth, LeastSquares) and isinstance(smooth.X, AbstractDesign) and largest < rank:
+    if isinstance(smooth, LeastSquares) and not smooth.X.dense and largest < rank:
         return THRESHOLDS.sparse // 4, THRESHOLDS.sparse
     if largest <= 256:
         return (largest // 4, largest) if largest == smooth.dimension()[0] >= 128 else (largest,)

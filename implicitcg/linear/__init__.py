@@ -1,6 +1,11 @@
 """Design matrices, factorisations to reuse, inverses, and linear solvers with a verdict."""
 
 from .abstract_design import AbstractDesign as AbstractDesign
+from .coordinate_design import CoordinateDesign as CoordinateDesign
+from .dense_design import DenseDesign as DenseDesign
+from .design import DesignLike as DesignLike
+from .design import design_matrix as design_matrix
+from .design import problem_matrix as problem_matrix
 from .face_inverse import FaceInverse as FaceInverse
 from .factorisation import BucketedFactor as BucketedFactor
 from .factorisation import FaceFactor as FaceFactor
@@ -20,9 +25,6 @@ from .kkt import principal as principal
 from .kkt import regular as regular
 from .kkt_inverse import KKTInverse as KKTInverse
 from .matrix import AbstractMatrix as AbstractMatrix
-from .matrix import DenseMatrix as DenseMatrix
-from .matrix import SparseMatrix as SparseMatrix
-from .matrix import problem_matrix as problem_matrix
 from .monotone import AbstractSquareMap as AbstractSquareMap
 from .monotone import CircularMap as CircularMap
 from .monotone import DenseMap as DenseMap

@@ -1,85 +1,72 @@
-"""The contract of a design matrix that is not an array."""
+"""The contract of a design matrix: a matrix of which losses also ask for columns, rows and Gram blocks."""
 
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
+from .matrix import AbstractMatrix
 
-class AbstractDesign(eqx.Module):
-    """A matrix `X` of shape `(n, p)`, known by its products and by a few of its columns.
 
-    `X @ w` and `r @ X` work for vectors and for matrices, also with NumPy arrays on the other side.
+class AbstractDesign(AbstractMatrix):
+    """A matrix `X` of `n` samples by `p` features, known by its products and by a few of its columns.
+
+    `X @ w` and `r @ X` work for vectors and for matrices, also with NumPy arrays on the other side. Weights `s` of the
+    samples may be `None`, which means `1/n` each.
+
+    Attributes:
+        dense: whether it is one array in memory, `array`, of which copies are cheaper than blocks of products.
     """
 
+    dense: ClassVar[bool] = False
     ndim: ClassVar[int] = 2
     __array_ufunc__: ClassVar[None] = None  # `r @ X` with a NumPy array on the left comes to us
-
-    @property
-    @abc.abstractmethod
-    def shape(self) -> tuple[int, int]:
-        """`(n, p)`."""
-
-    @property
-    @abc.abstractmethod
-    def dtype(self) -> Any:
-        """The floating dtype of the entries."""
-
-    @abc.abstractmethod
-    def product(self, w: Float[Array, " p"]) -> Float[Array, " n"]:
-        """`X w`."""
-
-    @abc.abstractmethod
-    def adjoint_product(self, r: Float[Array, " n"]) -> Float[Array, " p"]:
-        """`X^T r`."""
 
     @abc.abstractmethod
     def columns(self, index: Int[Array, " c"]) -> Float[Array, "n c"]:
         """A few columns, dense."""
 
     @abc.abstractmethod
-    def column_squares(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+    def column_squares(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
         """`sum_i s_i X_ij^2`."""
 
     @abc.abstractmethod
-    def column_variances(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+    def column_variances(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
         """`sum_i s_i (X_ij - m_j)^2`, with `m_j` the mean under the weights, which sum to one."""
 
     @abc.abstractmethod
     def take_rows(self, index: Int[Array, " m"]) -> AbstractDesign:
-        """The rows `index`, which must differ from one another."""
+        """The rows `index`, which must differ from one another unless the design is `dense`."""
 
-    @abc.abstractmethod
-    def astype(self, dtype: Any) -> Self:
-        """The same matrix in another floating dtype."""
+    def shares(self, weights: Float[Array, " n"] | None) -> Float[Array, " n"]:
+        """The weights, `1/n` each where none are given."""
+        return jnp.full(self.shape[0], 1 / self.shape[0], self.dtype) if weights is None else weights
 
-    @abc.abstractmethod
-    def entries(self) -> Array:
-        """The stored numbers, to be checked for NaN and infinity."""
-
-    @abc.abstractmethod
-    def to_host(self) -> Any:
-        """A NumPy array or a SciPy sparse matrix of concrete numbers, for solvers outside JAX."""
+    def column_means(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
+        """`sum_i s_i X_ij`, for weights that sum to one."""
+        return self.adjoint_product(self.shares(weights))
 
     def combination(self, index: Int[Array, " c"], v: Float[Array, " c"]) -> Float[Array, " n"]:
         """`X_I v` for different columns; a place that holds `p` or more is empty."""
         return self.product(jnp.zeros(self.shape[1], v.dtype).at[index].set(v, mode="drop"))
 
-    def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"], centred: bool) -> Float[Array, "c c"]:
-        """`X_I^T D X_I` with `D = diag(weights)`, the columns centred at their weighted means where `centred`."""
-        return dense_gram(self.columns(index), weights, centred)
+    def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"] | None, centred: bool) -> Float[Array, "c c"]:
+        """`X_I^T D X_I` for the columns `I`, with `D = diag(weights)`.
+
+        Where `centred`, the columns are centred at their means under the weights, which need not sum to one.
+        """
+        return dense_gram(self.columns(index), self.shares(weights), centred)
 
     def cross_gram(
-        self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"], centred: bool
+        self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"] | None, centred: bool
     ) -> Float[Array, "c k"]:
-        """`X_I^T D X_J`, the columns centred at their weighted means where `centred`."""
-        return self.columns(index).T @ weighted_columns(self.columns(other), weights, centred)
+        """`X_I^T D X_J` for the columns `I` and `J`; weights and centring as in `gram`."""
+        return self.columns(index).T @ weighted_columns(self.columns(other), self.shares(weights), centred)
 
     def __matmul__(self, other: Any) -> Array:
         other = jnp.asarray(other)

@@ -1,4 +1,4 @@
-"""A sparse design matrix whose pattern is traced: entries with their coordinates, by generic scattered sums."""
+"""A sparse matrix by its entries and their coordinates, of any pattern, traced or not: generic scattered sums."""
 
 from __future__ import annotations
 
@@ -16,25 +16,22 @@ from .abstract_design import AbstractDesign
 
 
 class CoordinateDesign(AbstractDesign):
-    """`X` as entries `data[k]` at `(row[k], column[k])`, no two at one place; those outside `shape` do not count.
+    """`X` as entries `data[k]` at `(row[k], column[k])`, in any order; those outside `dimensions` do not count.
 
-    For a pattern that is only known when the program runs. `SparseDesign` is faster where it is known before.
+    For a pattern that is only known when the program runs, where `SparseDesign` is faster, and for the matrices of cone
+    programs, which are factorised elsewhere. Products add up what stands at one place; squares, variances and columns
+    are those of `X` only where no two entries do, as in every design that a model takes in.
     """
 
-    dimensions: tuple[int, int] = eqx.field(static=True)
     data: Float[Array, " t"]
     row: Int[Array, " t"]
     column: Int[Array, " t"]
+    dimensions: tuple[int, int] = eqx.field(static=True)
 
     @property
     def shape(self) -> tuple[int, int]:
         """`(n, p)`."""
         return self.dimensions
-
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the entries."""
-        return self.data.dtype
 
     def product(self, w: Float[Array, " p"]) -> Float[Array, " n"]:
         """`X w`."""
@@ -44,13 +41,14 @@ class CoordinateDesign(AbstractDesign):
         """`X^T r`."""
         return _sums(self.data * _at(r, self.row), self.column, self.shape[1])
 
-    def column_squares(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+    def column_squares(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
         """`sum_i s_i X_ij^2`."""
-        return _sums(jnp.square(self.data) * _at(weights, self.row), self.column, self.shape[1])
+        return _sums(jnp.square(self.data) * _at(self.shares(weights), self.row), self.column, self.shape[1])
 
-    def column_variances(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+    def column_variances(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
         """`sum s_i (X_ij - m_j)^2` over the entries, and `m_j^2` times the weight of the zeros."""
-        p, mean, own = self.shape[1], self.adjoint_product(weights), _at(weights, self.row)
+        p, weights = self.shape[1], self.shares(weights)
+        mean, own = self.adjoint_product(weights), _at(weights, self.row)
         around = _sums(jnp.square(self.data - _at(mean, self.column)) * own, self.column, p)
         return around + jnp.maximum(1 - _sums(own, self.column, p), 0) * jnp.square(mean)
 
@@ -68,21 +66,29 @@ class CoordinateDesign(AbstractDesign):
         n, m = self.shape[0], index.shape[0]
         to = jnp.full(n, m, jnp.int32).at[index].set(jnp.arange(m, dtype=jnp.int32))
         row = to.at[self.row].get(mode="fill", fill_value=m)
-        return CoordinateDesign((m, self.shape[1]), self.data, row, self.column)
+        return CoordinateDesign(self.data, row, self.column, (m, self.shape[1]))
 
     def astype(self, dtype: Any) -> Self:
         """The same pattern in another dtype."""
         return eqx.tree_at(lambda X: X.data, self, self.data.astype(dtype))
 
+    @property
     def entries(self) -> Array:
         """The entries."""
         return self.data
 
-    def to_host(self) -> Any:
-        """A SciPy CSC matrix."""
-        data, row, column = map(np.asarray, (self.data, self.row, self.column))
+    def on_host(self) -> scipy.sparse.csc_matrix:
+        """A SciPy CSC matrix, of which the columns need no search where the entries are in their order."""
+        data, row, column = np.array(self.data), np.array(self.row), np.asarray(self.column)
         kept = (row < self.shape[0]) & (column < self.shape[1])
-        return scipy.sparse.csc_matrix((data[kept], (row[kept], column[kept])), shape=self.shape)
+        if not kept.all():
+            data, row, column = data[kept], row[kept], column[kept]
+        if (column[1:] >= column[:-1]).all():
+            starts = np.searchsorted(column, np.arange(self.shape[1] + 1)).astype(np.int32)
+            matrix = scipy.sparse.csc_matrix((data, row, starts), shape=self.shape)
+            if matrix.has_canonical_format:
+                return matrix
+        return scipy.sparse.csc_matrix((data, (row, column)), shape=self.shape)
 
 
 def _at(values: Array, index: Array) -> Array:

@@ -18,7 +18,7 @@ from jax import Array, lax
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Bool, Float, Int
 
-KEPT = 1300  # factors up to this order are stored for the derivative; larger ones are made again where it is asked
+from .thresholds import THRESHOLDS
 
 
 class FaceFactor(eqx.Module):
@@ -43,7 +43,7 @@ class FaceFactor(eqx.Module):
 class BucketedFactor(eqx.Module):
     """One `FaceFactor` out of several static capacities: only `factors[bucket]` is filled.
 
-    A factor of a capacity above `KEPT` is not stored, since the room for it costs time even where it stays empty.
+    A factor of a capacity above `kept` is not stored, since the room for it costs time even where it stays empty.
     """
 
     bucket: Int[Array, ""]
@@ -115,7 +115,7 @@ def bucketed_factorise(
     room = needed <= limits[-1]
     fits = jnp.ones_like(room) if max(capacities) >= rank else room
     dtype = right.dtype
-    kept = [c for c in capacities if c <= KEPT]
+    kept = [c for c in capacities if c <= THRESHOLDS.kept]
     if len(capacities) == 1:
         factor = factorise(block, inner, rim, capacities[0])
         return BucketedFactor(bucket, (factor,), fits, fits & factor.healthy), factor.solve(right)

@@ -16,11 +16,9 @@ from jaxtyping import Float, Int
 from ..base import fori_loop, vary_together
 from .abstract_design import AbstractDesign, weighted_columns
 from .sparse_layout import layout, most_strips
+from .thresholds import THRESHOLDS
 
-# A Gram block costs at most one scattered addition per entry and column, against n multiplications: measured on two
-# cores, an addition takes the time of 40 multiplications of a matrix product.
-FILL = 1 / 40
-STRIPS = 256  # strips of a cross block at a time: out of cache nowhere
+STRIPS = THRESHOLDS.strips
 HERE = {"mode": "promise_in_bounds", "wrap_negative_indices": False}  # indices that are known to be right
 
 
@@ -57,11 +55,6 @@ class SparseDesign(AbstractDesign):
         """`(n, p)`."""
         return self.dimensions
 
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the entries."""
-        return self.data.dtype
-
     def product(self, w: Float[Array, " p"]) -> Float[Array, " n"]:
         """`X w`, by scattered addition: the one product that needs it."""
         spread, total = w.at[self.owner].get(**HERE), jnp.zeros(self.shape[0] + 1, w.dtype)
@@ -87,12 +80,13 @@ class SparseDesign(AbstractDesign):
         """`X^T r`, by sums over the strips."""
         return self._column_sums(r)
 
-    def column_squares(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+    def column_squares(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
         """`sum_i s_i X_ij^2`."""
-        return self._column_sums(weights, jnp.square)
+        return self._column_sums(self.shares(weights), jnp.square)
 
-    def column_variances(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+    def column_variances(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
         """`sum s_i (X_ij - m_j)^2` over the entries, and `m_j^2` times the weight of the zeros: nothing cancels."""
+        weights = self.shares(weights)
         mean = self.adjoint_product(weights)
         own = mean.at[self.owner].get(**HERE)
         around = self._column_sums(weights, lambda data: jnp.square(data - own))
@@ -106,14 +100,15 @@ class SparseDesign(AbstractDesign):
         row, owner, value = self._entries(index, distinct)
         return jnp.zeros((n, c), self.dtype).at[row, owner].add(value, mode="drop")[:, place]
 
-    def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"], centred: bool) -> Float[Array, "c c"]:
+    def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"] | None, centred: bool) -> Float[Array, "c c"]:
         """`X_I^T D X_I`, pairing the entries of every row; by dense columns where `X` is filled too well for that.
 
         Each round takes the last entry left in every row, pairs it with all entries of the row, and drops it; there are
         as many rounds as entries in the fullest row of `X_I`.
         """
-        n, c = self.shape[0], index.shape[0]
-        if self._capacity(c) > FILL * n * c:
+        n, c, weights = self.shape[0], index.shape[0], self.shares(weights)
+        # at most one scattered addition per entry and column, against n multiplications
+        if self._capacity(c) > THRESHOLDS.fill * n * c:
             return super().gram(index, weights, centred)
         place, distinct = self._distinct(index)
         row, owner, value = self._entries(index, distinct)
@@ -138,7 +133,7 @@ class SparseDesign(AbstractDesign):
         return block[place[:, None], place]
 
     def cross_gram(
-        self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"], centred: bool
+        self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"] | None, centred: bool
     ) -> Float[Array, "c k"]:
         """`X_I^T D X_J` with `X_J` dense: for every entry of `X_I` one multiple of a row of `D X_J` is added."""
         n, k = self.shape[0], other.shape[0]
@@ -146,7 +141,7 @@ class SparseDesign(AbstractDesign):
         place_of_other, distinct_others = self._distinct(other)
         row, owner, value = self._entries(other, distinct_others)
         dense = jnp.zeros((n, k), self.dtype).at[row, owner].add(value, mode="drop")
-        dense = weighted_columns(dense, weights, centred)
+        dense = weighted_columns(dense, self.shares(weights), centred)
         strip, owner, total = self._strips(index, distinct)
 
         def add(i: Any, block: Array) -> Array:
@@ -173,11 +168,12 @@ class SparseDesign(AbstractDesign):
         """The same pattern in another dtype."""
         return eqx.tree_at(lambda X: X.data, self, self.data.astype(dtype))
 
+    @property
     def entries(self) -> Array:
         """The entries, and zeros."""
         return self.data
 
-    def to_host(self) -> Any:
+    def on_host(self) -> scipy.sparse.csc_matrix:
         """A SciPy CSC matrix."""
         data, rows, owner = np.asarray(self.data), np.asarray(self.rows), np.asarray(self.owner)
         kept = rows < self.shape[0]

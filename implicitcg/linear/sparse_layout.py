@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-HEIGHTS = (1, 2, 4, 8, 16)
-JOIN = 1.5  # what joining a strip to its column costs, in entries
+from .thresholds import THRESHOLDS
 
 
 class Layout(NamedTuple):
@@ -44,7 +43,7 @@ def layout(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> Layou
     keys, which = np.unique(column * n + row, return_inverse=True)
     column, row = np.divmod(keys, n)
     count = np.bincount(column, minlength=p)
-    height = min(HEIGHTS, key=lambda h: (h + JOIN) * int((-(-count // h)).sum()))
+    height = min(THRESHOLDS.heights, key=lambda h: (h + THRESHOLDS.join) * int((-(-count // h)).sum()))
     strips = -(-count // height)
     strips[0] += not len(keys)  # no array is empty
     ends = np.cumsum(strips)

@@ -10,14 +10,13 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
-from . import design
 from .abstract_design import AbstractDesign
 
 
 class StandardisedDesign(AbstractDesign):
     """`Z = (X - 1 m^T) diag(1 / s)`, never formed: a sparse `X` stays sparse and a dense one is not copied."""
 
-    X: Any
+    X: AbstractDesign
     centre: Float[Array, " p"]
     scale: Float[Array, " p"]
 
@@ -26,11 +25,6 @@ class StandardisedDesign(AbstractDesign):
         """`(n, p)`."""
         return self.X.shape
 
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the entries."""
-        return self.X.dtype
-
     def product(self, w: Float[Array, " p"]) -> Float[Array, " n"]:
         """`X (w / s) - m^T (w / s)`."""
         scaled = w / self.scale
@@ -38,8 +32,6 @@ class StandardisedDesign(AbstractDesign):
 
     def combination(self, index: Int[Array, " c"], v: Float[Array, " c"]) -> Float[Array, " n"]:
         """As `product`, of a few columns."""
-        if not isinstance(self.X, AbstractDesign):
-            return super().combination(index, v)
         inside = jnp.minimum(index, self.shape[1] - 1)
         scaled = jnp.where(index < self.shape[1], v / self.scale[inside], 0)
         return self.X.combination(index, scaled) - jnp.vdot(self.centre[inside], scaled)
@@ -50,22 +42,24 @@ class StandardisedDesign(AbstractDesign):
 
     def columns(self, index: Int[Array, " c"]) -> Float[Array, "n c"]:
         """A few columns, dense."""
-        return (design.columns(self.X, index) - self.centre[None, index]) / self.scale[None, index]
+        return (self.X.columns(index) - self.centre[None, index]) / self.scale[None, index]
 
-    def column_squares(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+    def column_squares(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
         """`sum_i d_i (X_ij - m_j)^2 / s_j^2`: the variance, and the square of the mean."""
+        weights = self.shares(weights)
         total = jnp.sum(weights)
-        shift = design.column_means(self.X, weights / total) - self.centre
-        variance = design.column_variances(self.X, weights / total)
+        shift = self.X.column_means(weights / total) - self.centre
+        variance = self.X.column_variances(weights / total)
         return total * (variance + jnp.square(shift)) / jnp.square(self.scale)
 
-    def column_variances(self, weights: Float[Array, " n"]) -> Float[Array, " p"]:
+    def column_variances(self, weights: Float[Array, " n"] | None = None) -> Float[Array, " p"]:
         """Those of `X` over `s^2`."""
-        return design.column_variances(self.X, weights) / jnp.square(self.scale)
+        return self.X.column_variances(weights) / jnp.square(self.scale)
 
-    def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"], centred: bool) -> Float[Array, "c c"]:
+    def gram(self, index: Int[Array, " c"], weights: Float[Array, " n"] | None, centred: bool) -> Float[Array, "c c"]:
         """The centred block of `X`, scaled; without centring, plus what the means of `Z` add."""
-        block = design.gram(self.X, index, weights, centred=True)
+        weights = self.shares(weights)
+        block = self.X.gram(index, weights, centred=True)
         if not centred:
             total = jnp.sum(weights)
             shift = (weights @ self.X)[index] / total - self.centre[index]
@@ -73,10 +67,11 @@ class StandardisedDesign(AbstractDesign):
         return block / jnp.outer(self.scale[index], self.scale[index])
 
     def cross_gram(
-        self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"], centred: bool
+        self, index: Int[Array, " c"], other: Int[Array, " k"], weights: Float[Array, " n"] | None, centred: bool
     ) -> Float[Array, "c k"]:
         """As `gram`: the centred block of `X`, scaled, plus what the means of `Z` add."""
-        block = design.cross_gram(self.X, index, other, weights, centred=True)
+        weights = self.shares(weights)
+        block = self.X.cross_gram(index, other, weights, centred=True)
         if not centred:
             total = jnp.sum(weights)
             shift = weights @ self.X / total - self.centre
@@ -85,25 +80,26 @@ class StandardisedDesign(AbstractDesign):
 
     def take_rows(self, index: Int[Array, " m"]) -> StandardisedDesign:
         """Those rows of `Z`, in the units of all rows: centres and scales stay."""
-        return StandardisedDesign(design.take_rows(self.X, index), self.centre, self.scale)
+        return StandardisedDesign(self.X.take_rows(index), self.centre, self.scale)
 
     def astype(self, dtype: Any) -> Self:
         """The same matrix in another dtype."""
         parts = (self.X.astype(dtype), self.centre.astype(dtype), self.scale.astype(dtype))
         return eqx.tree_at(lambda Z: (Z.X, Z.centre, Z.scale), self, parts)
 
+    @property
     def entries(self) -> Array:
         """Those of `X`."""
-        return design.entries(self.X)
+        return self.X.entries
 
-    def to_host(self) -> Any:
+    def on_host(self) -> np.ndarray:
         """A NumPy array, of a dense `X` only."""
-        if isinstance(self.X, AbstractDesign):
+        if not self.X.dense:
             raise TypeError(
                 "A solver outside JAX would need the standardised sparse matrix filled. Use the default solver, or "
                 "give `X` itself with one penalty a feature, `alpha * s`."
             )
-        return (np.asarray(self.X) - np.asarray(self.centre)) / np.asarray(self.scale)
+        return (self.X.on_host() - np.asarray(self.centre)) / np.asarray(self.scale)
 
     def original_units(self, coef: Float[Array, "*k p"], intercept: Any = 0.0) -> tuple[Array, Array]:
         """`(coef / s, intercept - m^T coef / s)`: the same linear model, on the columns of `X`."""

@@ -7,12 +7,12 @@ from jaxtyping import ArrayLike, Float, Int
 
 from ..base import checks, labels
 from ..equations.composite import Composite
-from ..linear import design
+from ..linear import DesignLike, design
 from ..penalties import GroupL2, LeastSquares, MultitaskLeastSquares
 
 
 def group_lasso(
-    X: Float[ArrayLike, "n p"],
+    X: DesignLike,
     y: Float[ArrayLike, " n"],
     alpha: Float[ArrayLike, "*g"],
     groups: Int[ArrayLike, " p"],
@@ -54,7 +54,7 @@ def group_lasso(
 
 
 def multitask_lasso(
-    X: Float[ArrayLike, "n p"],
+    X: DesignLike,
     Y: Float[ArrayLike, "n t"],
     alpha: Float[ArrayLike, "*p"],
     *,

@@ -6,12 +6,12 @@ from jaxtyping import ArrayLike, Float
 
 from ..base import checks
 from ..equations.composite import Composite
-from ..linear import design
+from ..linear import DesignLike, design
 from ..penalties import L1, ElasticNet, LeastSquares
 
 
 def lasso(
-    X: Float[ArrayLike, "n p"],
+    X: DesignLike,
     y: Float[ArrayLike, " n"],
     alpha: Float[ArrayLike, "*p"],
     *,
@@ -49,7 +49,7 @@ def lasso(
 
 
 def elastic_net(
-    X: Float[ArrayLike, "n p"],
+    X: DesignLike,
     y: Float[ArrayLike, " n"],
     alpha: Float[ArrayLike, "*p"],
     l1_ratio: Float[ArrayLike, ""] = 0.5,

@@ -6,12 +6,12 @@ from jaxtyping import ArrayLike, Float
 
 from ..base import checks
 from ..equations.composite import Composite
-from ..linear import design
+from ..linear import DesignLike, design
 from ..penalties import MCP, SCAD, LeastSquares
 
 
 def mcp_regression(
-    X: Float[ArrayLike, "n p"],
+    X: DesignLike,
     y: Float[ArrayLike, " n"],
     alpha: Float[ArrayLike, "*p"],
     gamma: Float[ArrayLike, ""] = 3.0,
@@ -54,7 +54,7 @@ def mcp_regression(
 
 
 def scad_regression(
-    X: Float[ArrayLike, "n p"],
+    X: DesignLike,
     y: Float[ArrayLike, " n"],
     alpha: Float[ArrayLike, "*p"],
     a: Float[ArrayLike, ""] = 3.7,

@@ -17,7 +17,7 @@ from ..base import Status, checks, concretely, nondifferentiable, raise_unless_c
 from ..equations.composite import Composite
 from ..equations.forms import lasso_form
 from ..equations.one_parameter import Form, Line, read
-from ..linear import AbstractDesign, design
+from ..linear import design
 from ..penalties import L1, ElasticNet
 from ..solvers.lasso.quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap
 from ..solvers.lasso.walk import walk_path
@@ -102,8 +102,7 @@ def path(
         raise ValueError(f"ratio is {ratio}; the last penalty is a part of the first one, between 0 and 1.")
     if alphas is None and n_alphas < 1:
         raise ValueError(f"n_alphas is {n_alphas}; at least one penalty is needed.")
-    X, y = design.design_matrix(X), checks.floating(y, "y")  # arrays once, not at every use of the model
-    X = X if isinstance(X, AbstractDesign) else checks.floating(X, "X")
+    X, y = design.as_given(design.design_matrix(X)), checks.floating(y, "y")  # once, not at every use of the model
     with jax.ensure_compile_time_eval():  # what does not depend on traced data stays known
         one = model(X, y, 1.0)
     if not isinstance(one, Composite):

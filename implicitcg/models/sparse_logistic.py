@@ -7,12 +7,12 @@ from jaxtyping import ArrayLike, Float
 
 from ..base import checks, labels
 from ..equations.composite import Composite
-from ..linear import design
+from ..linear import DesignLike, design
 from ..penalties import L1, Logistic
 
 
 def sparse_logistic(
-    X: Float[ArrayLike, "n p"],
+    X: DesignLike,
     y: Float[ArrayLike, " n"],
     alpha: Float[ArrayLike, "*p"],
     *,

@@ -11,7 +11,7 @@ from jax import Array, lax
 from jaxtyping import Float, Int, PyTree
 
 from ..base.checks import flag
-from ..linear import design
+from ..linear import AbstractDesign, design_matrix
 from .smooth import AbstractSmooth, LinearModel
 
 
@@ -23,7 +23,7 @@ class LeastSquares(AbstractSmooth):
     centred by `s`, `(X - 1 m^T)^T S r = X^T S r`.
     """
 
-    X: Float[Array, "n p"]
+    X: AbstractDesign = eqx.field(converter=design_matrix)
     y: Float[Array, " n"]
     fit_intercept: bool = eqx.field(static=True, default=False, converter=partial(flag, name="fit_intercept"))
     sample_weight: Float[Array, " n"] | None = None
@@ -69,14 +69,14 @@ class LeastSquares(AbstractSmooth):
 
     def hessian_block(self, z: Float[Array, " p"], index: Int[Array, " c"]) -> Float[Array, "c c"]:
         """`(C X_I)^T S (C X_I)` for the columns `I`."""
-        return design.gram(self.X, index, self.weights(), self.fit_intercept)
+        return self.X.gram(index, self.weights(), self.fit_intercept)
 
     def curvature(self) -> Float[Array, " p"]:
         """`x_j^T S C x_j`, and 1 for a constant column, whose coefficient stays 0."""
         X, s = lax.stop_gradient((self.X, self.weights()))
-        squares = design.column_squares(X, s)
+        squares = X.column_squares(s)
         if self.fit_intercept:
-            centred = squares - jnp.square(design.column_means(X, s))
+            centred = squares - jnp.square(X.column_means(s))
             # a constant column leaves rounding of size eps * squares
             squares = jnp.where(centred > 8 * X.shape[0] * jnp.finfo(X.dtype).eps * squares, centred, 0)
         return jnp.where(squares > 0, squares, 1)

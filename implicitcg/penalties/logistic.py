@@ -11,7 +11,7 @@ from jax import Array, lax
 from jaxtyping import Float, Int, PyTree
 
 from ..base.checks import flag
-from ..linear import design
+from ..linear import AbstractDesign, design_matrix
 from .smooth import AbstractSmooth, LinearModel
 
 
@@ -22,7 +22,7 @@ class Logistic(AbstractSmooth):
     the intercept `b` is the last coordinate of the unknown, and a penalty should leave it alone (`alpha` 0 there).
     """
 
-    X: Float[Array, "n p"]
+    X: AbstractDesign = eqx.field(converter=design_matrix)
     y: Float[Array, " n"]
     fit_intercept: bool = eqx.field(static=True, default=False, converter=partial(flag, name="fit_intercept"))
     sample_weight: Float[Array, " n"] | None = None
@@ -66,7 +66,7 @@ class Logistic(AbstractSmooth):
         """`X_I^T diag(bend) X_I`; the column of the intercept is constant."""
         p, bend = self.X.shape[1], self.bend(z)
         inside = jnp.minimum(index, p - 1)
-        block = design.gram(self.X, inside, bend)
+        block = self.X.gram(inside, bend, False)
         if not self.fit_intercept:
             return block
         constant = index == p
@@ -77,7 +77,7 @@ class Logistic(AbstractSmooth):
     def curvature(self) -> Float[Array, " d"]:
         """`sum_i s_i x_ij^2 / 4`, since the loss bends by at most a quarter; 1 for an empty column."""
         X, s = lax.stop_gradient((self.X, self.weights()))
-        squares = design.column_squares(X, s) / 4
+        squares = X.column_squares(s) / 4
         squares = jnp.append(squares, jnp.sum(s) / 4) if self.fit_intercept else squares
         return jnp.where(squares > 0, squares, 1)
 

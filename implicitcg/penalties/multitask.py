@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, PyTree
 
-from ..linear import design
+from ..linear import AbstractDesign, design_matrix
 from .least_squares import LeastSquares
 from .smooth import AbstractSmooth, LinearModel
 
@@ -21,7 +21,7 @@ class MultitaskLeastSquares(AbstractSmooth):
     `LeastSquares`, one intercept per task.
     """
 
-    X: Float[Array, "n p"]
+    X: AbstractDesign = eqx.field(converter=design_matrix)
     Y: Float[Array, "n t"]
     fit_intercept: bool = eqx.field(static=True, default=False)
     sample_weight: Float[Array, " n"] | None = None
@@ -60,7 +60,7 @@ class MultitaskLeastSquares(AbstractSmooth):
         """Products of columns of `X` within a task; tasks do not interact."""
         tasks = self.Y.shape[1]
         same = (index % tasks)[:, None] == (index % tasks)[None, :]
-        block = design.gram(self.X, index // tasks, self.single().weights(), self.fit_intercept)
+        block = self.X.gram(index // tasks, self.single().weights(), self.fit_intercept)
         return jnp.where(same, block, 0)
 
     def curvature(self) -> Float[Array, " d"]:

@@ -20,7 +20,6 @@ from sklearn.utils.validation import (
 
 from ..base import SolveError, code_of
 from ..core import Certificate
-from ..linear import design
 from ..tuning.exact.path import PathBroken
 from ..tuning.result import Outcome, Step, TuneResult
 from ..tuning.search.by_descent import tune_by_descent
@@ -190,7 +189,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         folds = folds_of(self.cv, X, y, weights, classifier=self._classifier, per_variance=scoring.per_variance)
         with jax.enable_x64(True), Progress(bool(self.verbose), self.max_solves) as display:
             family, groups = self._family(), self._groups(X.shape[1])
-            data = filled(family, design.design_matrix(X), y, groups, self._filler)
+            data = filled(family, X, y, groups, self._filler)
             task = Task(family, X, y, weights, groups, folds, scoring, data)
             self._fit(task, Journal(display, None, None), dtype)
         return self

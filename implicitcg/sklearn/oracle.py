@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..base import Status
-from ..linear import AbstractDesign
+from ..linear import AbstractDesign, design_matrix
 from ..solving import solve
 from ..tuning.criteria.losses import Loss
 from ..tuning.search.checkpoint import EvaluationLog
@@ -31,7 +32,7 @@ class Data(NamedTuple):
     `rows` and `columns` are the true sizes. Rows that fill up have weight zero everywhere, columns are zero.
     """
 
-    X: Any
+    X: AbstractDesign
     y: Any
     groups: Groups | None
     rows: int
@@ -49,8 +50,9 @@ class Data(NamedTuple):
 def filled(family: AbstractFamily, X: Any, y: np.ndarray, groups: Groups | None, filler: float) -> Data:
     """The data, filled up to one of few sizes where they are small and dense; `filler` is a valid response."""
     n, p = X.shape
-    if isinstance(X, AbstractDesign) or n > family.rows[-1] or p > COLUMNS:
-        return Data(_on_device(X), jax.device_put(y), groups, n, p)
+    sparse = scipy.sparse.issparse(X)
+    if sparse or n > family.rows[-1] or p > COLUMNS:
+        return Data(design_matrix(X if sparse else jax.device_put(X)), jax.device_put(y), groups, n, p)
     more_rows, more_columns = min(room for room in family.rows if room >= n) - n, COLUMNS - p
     X = np.pad(X, ((0, more_rows), (0, more_columns)))
     y = np.pad(y, [(0, more_rows)] + [(0, 0)] * (y.ndim - 1), constant_values=filler)
@@ -58,11 +60,7 @@ def filled(family: AbstractFamily, X: Any, y: np.ndarray, groups: Groups | None,
         weights = np.pad(groups.weights, (0, X.shape[1] - len(groups.weights)), constant_values=1.0)
         labels = np.pad(groups.labels, (0, more_columns), constant_values=X.shape[1] - 1)
         groups = Groups(jax.device_put(labels), jax.device_put(weights))
-    return Data(jax.device_put(X), jax.device_put(y), groups, n, p)
-
-
-def _on_device(X: Any) -> Any:
-    return X if isinstance(X, AbstractDesign) else jax.device_put(X)
+    return Data(design_matrix(jax.device_put(X)), jax.device_put(y), groups, n, p)
 
 
 def evaluate(

@@ -17,8 +17,7 @@ from jaxtyping import Float
 from ...base import Status, needs
 from ...core import AbstractSolver, Found
 from ...equations import Composite
-from ...linear import AbstractDesign, StandardisedDesign
-from ...linear.design import to_host
+from ...linear import StandardisedDesign
 from ...penalties import L1, ElasticNet, GroupL2, LeastSquares, Logistic
 from .host import on_host
 
@@ -105,9 +104,9 @@ def _foreign(problem: Composite) -> str | None:
     smooth, penalty = problem.smooth, problem.penalty
     if not isinstance(smooth, LeastSquares | Logistic) or not isinstance(penalty, L1 | ElasticNet | GroupL2):
         return f"{type(smooth).__name__} with {type(penalty).__name__} is none of the models it knows"
-    if isinstance(smooth.X, StandardisedDesign) and isinstance(smooth.X.X, AbstractDesign):
+    if isinstance(smooth.X, StandardisedDesign) and not smooth.X.X.dense:
         return "it would need the standardised sparse matrix filled; give X itself, with one penalty a feature"
-    sparse = isinstance(smooth.X, AbstractDesign) and not isinstance(smooth.X, StandardisedDesign)
+    sparse = not (smooth.X.dense or isinstance(smooth.X, StandardisedDesign))
     if smooth.sample_weight is not None and isinstance(smooth, LeastSquares) and smooth.fit_intercept and sparse:
         return "sample weights with an intercept would need the sparse matrix filled"
     return None
@@ -116,7 +115,7 @@ def _foreign(problem: Composite) -> str | None:
 def _plain(problem: Composite) -> PlainProblem:
     """Sample weights and, for a dense matrix, the intercept of least squares are taken into the data."""
     smooth, penalty = problem.smooth, problem.penalty
-    X, y, p = to_host(smooth.X).astype(np.float64), np.asarray(smooth.y, np.float64), smooth.X.shape[1]
+    X, y, p = smooth.X.on_host().astype(np.float64), np.asarray(smooth.y, np.float64), smooth.X.shape[1]
     sparse, logistic, intercept = scipy.sparse.issparse(X), isinstance(smooth, Logistic), smooth.fit_intercept
     if smooth.sample_weight is not None:
         weights = np.asarray(smooth.sample_weight, np.float64)

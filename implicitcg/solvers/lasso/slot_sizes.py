@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...equations.sizes import room_for
-from ...linear import AbstractDesign
 from .quadratic_loss import QuadraticLoss
 from .thresholds import THRESHOLDS
 
@@ -44,7 +43,7 @@ def slot_sizes(loss: QuadraticLoss, capacity: int | None = None, *, quick: bool 
     cheaper than knots among thousands of features.
     """
     p, rank, dtype = loss.threshold.shape[0], most_independent(loss), loss.threshold.dtype
-    sparse = isinstance(loss.smooth.X, AbstractDesign)
+    sparse = not loss.smooth.X.dense
     largest = min(p, max(min(2 * rank, rank + 256), 128))
     largest = min(largest, THRESHOLDS.most_slots) if capacity is None else room_for(capacity, largest, dtype)
     if quick and sparse and capacity is None and largest < rank:

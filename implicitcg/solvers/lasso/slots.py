@@ -10,8 +10,6 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
 from ...base import fori_loop, switch
-from ...linear import design
-from ...linear.abstract_design import AbstractDesign
 from .quadratic_loss import QuadraticLoss
 from .slot_sizes import Sizes
 from .tableau import Tableau
@@ -57,7 +55,7 @@ def open_slots(loss: QuadraticLoss, sizes: Sizes, w: Float[Array, " p"]) -> Slot
     unit = jnp.where(used, jnp.take(loss.unit, index, mode="clip"), 0)
     inside = jnp.where(used, jnp.take(w / loss.unit, index, mode="clip"), 0)
     columns = None
-    if not (sizes.whole or isinstance(loss.smooth.X, AbstractDesign)):
+    if loss.smooth.X.dense and not sizes.whole:
         columns = _copied(loss, index, unit)
 
     # The branches below differ in size only, so that a start with few active features pays for few products: a switch
@@ -115,7 +113,7 @@ def tidy(slots: Slots, sizes: Sizes, score: Float[Array, " p"]) -> Slots:
 
 def _copied(loss: QuadraticLoss, index: Int[Array, " c"], unit: Float[Array, " c"]) -> Float[Array, "c n"]:
     """The columns `index`, centred where an intercept is fitted and in the units given, row by row."""
-    return (loss.smooth.centred(design.columns(loss.smooth.X, index)) * unit[None, :]).T
+    return (loss.smooth.centred(loss.smooth.X.columns(index)) * unit[None, :]).T
 
 
 def _crossed(columns: Float[Array, "c n"], others: Float[Array, "k n"], count: Int[Array, ""]) -> Float[Array, "c k"]:
@@ -171,9 +169,9 @@ def add(loss: QuadraticLoss, slots: Slots, new: Int[Array, " k"], wanted: Bool[A
     used = jnp.arange(index.shape[0], dtype=jnp.int32) < count
     units = jnp.where(used, jnp.take(loss.unit, index, mode="clip"), 0)
     columns = None
-    if isinstance(smooth.X, AbstractDesign):
+    if not smooth.X.dense:
         inside = jnp.minimum(index, features - 1)
-        cross = design.cross_gram(smooth.X, inside, new, smooth.weights(), smooth.fit_intercept)
+        cross = smooth.X.cross_gram(inside, new, smooth.weights(), smooth.fit_intercept)
         cross = cross * units[:, None] * unit[None, :]
     elif slots.columns is None:
         cross = jnp.take(_crossed_with_all(loss, new, unit), index, axis=1, mode="clip").T * units[:, None]

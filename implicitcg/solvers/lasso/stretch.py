@@ -9,7 +9,6 @@ from jax import Array, lax
 from jaxtyping import Float, Int
 
 from ...base import switch
-from ...linear import AbstractDesign
 from .line import follow, line_from
 from .quadratic_loss import QuadraticLoss, needed_strength, relative_gap, violation
 from .slot_sizes import Sizes
@@ -120,7 +119,7 @@ def _full(
     moving = loss.unit * slots.scatter(speed, w.shape[0])
     if slots.columns is not None:
         residual, motion = smooth.centred(smooth.y) - slots.w @ slots.columns, speed @ slots.columns
-    elif isinstance(smooth.X, AbstractDesign):
+    elif not smooth.X.dense:
         units = slots.take(loss.unit)
         made, moved = (smooth.X.combination(slots.feature, units * v) for v in (slots.w, speed))
         residual, motion = smooth.centred(smooth.y - made), smooth.centred(moved)

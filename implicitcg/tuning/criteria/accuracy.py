@@ -28,7 +28,6 @@ import scipy.linalg
 from jax.flatten_util import ravel_pytree
 
 from ...equations.forms import lasso_form
-from ...linear import AbstractDesign
 from ..result import Accuracy
 from .criteria import AbstractCriterion, CrossValidation, HoldOut
 from .losses import is_convex, squared
@@ -51,7 +50,7 @@ def proven(criterion: Any, theta: Any) -> tuple[float, Accuracy]:
         raise NotProven("bounds are for hold-out and cross-validation")
     if not is_convex(criterion.loss):
         raise NotProven("the slope of a loss of one's own is not known")
-    if isinstance(criterion.X, AbstractDesign) or criterion.y.ndim != 1:
+    if not isinstance(criterion.X, jax.Array) or criterion.y.ndim != 1:
         raise NotProven("bounds are for dense data and one response")
     solve = jax.jit(lambda rows, theta: criterion.fold_loss((criterion.X, criterion.y), rows, theta, None, throw=True))
     values, bounds, slopes = [], [], []

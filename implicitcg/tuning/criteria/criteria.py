@@ -18,7 +18,7 @@ from jax import Array, lax
 from jaxtyping import ArrayLike, Float
 
 from ...core import AbstractProblem, AbstractSolver, Solution
-from ...linear import AbstractDesign, design
+from ...linear import design
 from ...solving import solve
 from .losses import Loss, named, predict
 
@@ -183,7 +183,7 @@ class CrossValidation(AbstractCriterion):
         self.X, self.y = data_of(X, y)
         self.loss = named(loss)
         self.batched = batched
-        sparse = isinstance(self.X, AbstractDesign)
+        sparse = not isinstance(self.X, Array)
         # splitters count rows and may read `y`; a column of zeros stands in for a matrix that is never filled
         self.folds = split(cv, np.zeros((len(self.y), 1)) if sparse else np.asarray(self.X), np.asarray(self.y))
         if sparse and any(len(np.unique(rows)) < len(rows) for fold in self.folds for rows in fold):
@@ -196,7 +196,8 @@ class CrossValidation(AbstractCriterion):
 
 def data_of(X: Any, y: Any) -> tuple[Array, Array]:
     """The data checked: `y` of shape `(n,)`, or `(n, t)` for several tasks."""
-    return design.with_responses(X, y) if np.ndim(y) == 2 else design.with_response(X, y)
+    made, y = design.with_responses(X, y) if np.ndim(y) == 2 else design.with_response(X, y)
+    return design.as_given(made), y
 
 
 def _mapped(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

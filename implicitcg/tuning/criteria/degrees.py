@@ -139,7 +139,7 @@ def _on_support(smooth: LeastSquares, s: Array, active: Array, ridge: Array, roo
     """`diag Z (Z^T S Z + D)^{-1} Z^T S`, on at most `room` active columns."""
     index = jnp.nonzero(active, size=room, fill_value=0)[0]
     used = jnp.arange(room) < jnp.sum(active)
-    Z = jnp.where(used[None, :], smooth.centred(jnp.take(smooth.X, index, axis=1)), 0)
+    Z = jnp.where(used[None, :], smooth.centred(smooth.X.columns(index)), 0)
     block = Z.T @ (s[:, None] * Z) + jnp.diag(jnp.where(used, ridge[index], 1))
     half = solve_triangular(jnp.linalg.cholesky(block), Z.T, lower=True)
     return jnp.sum(jnp.square(half), axis=0) * s
@@ -152,7 +152,7 @@ def _by_rows(smooth: LeastSquares, s: Array, active: Array, ridge: Array) -> Flo
     """
     floor = lax.stop_gradient(smooth.curvature()) * jnp.sqrt(jnp.finfo(s.dtype).eps)
     scale = jnp.where(active, 1 / jnp.maximum(ridge, floor), 0)
-    rows = jnp.sqrt(s)[:, None] * smooth.centred(smooth.X)
+    rows = jnp.sqrt(s)[:, None] * smooth.centred(smooth.X.entries)
     n = rows.shape[0]
     factor = jnp.linalg.cholesky(jnp.eye(n, dtype=s.dtype) + (rows * scale[None, :]) @ rows.T)
     return 1 - jnp.diagonal(cho_solve((factor, True), jnp.eye(n, dtype=s.dtype)))

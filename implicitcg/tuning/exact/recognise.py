@@ -17,7 +17,6 @@ import numpy as np
 
 from ...equations.forms import LassoForm, lasso_form
 from ...equations.one_parameter import read
-from ...linear import AbstractDesign
 from ...solvers.lasso.quadratic_loss import gap_tolerance
 from ..criteria.criteria import CrossValidation, HoldOut
 from ..criteria.degrees import Exact, penalised_by_response
@@ -75,7 +74,7 @@ def recognise(criterion: Any, theta: Any, rebuild: Callable[[Any], Any]) -> OneS
     """
     if not isinstance(criterion, HoldOut | CrossValidation | AbstractInformation) or isinstance(criterion, LeaveOneOut):
         return None
-    if isinstance(criterion.X, AbstractDesign) or criterion.y.ndim != 1 or criterion.solver is not None:
+    if not isinstance(criterion.X, jax.Array) or criterion.y.ndim != 1 or criterion.solver is not None:
         return None
     if isinstance(criterion, AbstractInformation) and not isinstance(criterion.degrees, Exact):
         return None
@@ -100,7 +99,7 @@ def recognise(criterion: Any, theta: Any, rebuild: Callable[[Any], Any]) -> OneS
     strength, weights = found
     paths = []
     for form, v, fold in zip(known, weights, criterion.folds, strict=True):
-        path = LassoPath(np.asarray(form.loss.X), np.asarray(form.loss.y), v, form.loss.fit_intercept)
+        path = LassoPath(np.asarray(form.loss.X.entries), np.asarray(form.loss.y), v, form.loss.fit_intercept)
         paths.append(FoldPath(path, X[fold.test], y[fold.test]))
     return OneStrength(strength, paths, lambda theta: [lasso_form(criterion.problem(X, y, theta)) for X, y in rows])
 
@@ -110,5 +109,5 @@ def _read(model: Callable[[Any], Any], theta: Any) -> LassoForm | None:
     form = lasso_form(read(model, theta))
     if form is None or form.ridge is not None or form.loss.sample_weight is not None:
         return None
-    fixed = isinstance(form.loss.X, jax.Array) and isinstance(form.loss.y, jax.Array)
+    fixed = form.dense and isinstance(form.loss.X.entries, jax.Array) and isinstance(form.loss.y, jax.Array)
     return form if fixed else None
