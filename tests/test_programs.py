@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from implicitcg.base.programs import LARGEST, Shared
+from implicitcg.base.programs import LARGEST_CONSTANT, Shared
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_what_a_function_closes_over_is_read_anew(compiled):
         found, count = compiled(shifted(shift), x, x)
         assert count == 1
         np.testing.assert_array_equal(found["sum"], x + shift)
-    large = np.arange(LARGEST + 1.0)
+    large = np.arange(LARGEST_CONSTANT + 1.0)
     found, _ = compiled(shifted(large), jnp.ones(1), jnp.ones(1))
     np.testing.assert_array_equal(found["sum"], large + 1)
     found, _ = compiled(shifted(2 * large), jnp.ones(1), jnp.ones(1))

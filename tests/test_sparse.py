@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 import implicitcg as icg
 from implicitcg.linear import design
-from implicitcg.linear.sparse_layout import layout, most_strips
+from implicitcg.linear.sparse_layout import entry_layout, most_strips
 
 N, P = 60, 14
 rng = np.random.default_rng(0)
@@ -137,7 +137,9 @@ def test_the_layout_pads_little_and_a_matrix_survives_it():
         assert made.data.size < padded * X.nnz
     # counts as in a text, the worst case: most words are rare, a few are everywhere
     counts = np.minimum(2000 / np.arange(1, 5001), 1999).astype(int)
-    plan = layout(np.concatenate([np.arange(c) for c in counts]), np.repeat(np.arange(5000), counts), (2000, 5000))
+    plan = entry_layout(
+        np.concatenate([np.arange(c) for c in counts]), np.repeat(np.arange(5000), counts), (2000, 5000)
+    )
     assert plan.strips.sum() == len(plan.owner) and plan.rows.size < 1.3 * counts.sum()
     # the longest columns have no more strips than the bound says, and exactly as many for powers of two
     longest = np.cumsum(np.sort(plan.strips)[::-1])

@@ -19,7 +19,7 @@ from ..base import only_where
 from ..core import Linearisation
 from ..linear import SplittingInverse
 from ..linear.anderson import AndersonMixing
-from ..linear.iteration import Damped, Evaluated, iterate, norm, resume
+from ..linear.iteration import Damped, Evaluated, resume, run_iteration, two_norm
 from ..linear.krylov import gmres
 from ..linear.solves import Iterated, Matvec, conjugate_gradient
 from .contract import AbstractExact, Solved, Way
@@ -111,12 +111,12 @@ class GMRES(AbstractIterative):
 
 def _affine(matvec: Matvec, b: Array) -> tuple[Callable[[Array], Evaluated], Array]:
     """`B v - b` with the scale `||b||`, and that scale."""
-    size = norm(b)
+    size = two_norm(b)
     scale = jnp.where(size > 0, size, 1)
 
     def evaluate(v: Array) -> Evaluated:
         F = matvec(v) - b
-        return Evaluated(F, norm(F), scale, v)
+        return Evaluated(F, two_norm(F), scale, v)
 
     return evaluate, scale
 
@@ -149,7 +149,7 @@ class Anderson(AbstractIterative):
     ) -> Iterated:
         """See `AbstractIterative.iterate`."""
         del linearisation, transposed
-        reached = iterate(_affine(matvec, b)[0], b, AndersonMixing(self.memory), tolerance, self.max_steps)
+        reached = run_iteration(_affine(matvec, b)[0], b, AndersonMixing(self.memory), tolerance, self.max_steps)
         return Iterated(reached.point, reached.size <= 10 * tolerance, reached.steps, reached.size)
 
 
@@ -172,7 +172,7 @@ class Measured(AbstractIterative):
         """See `AbstractIterative.iterate`."""
         del linearisation, transposed
         evaluate, scale = _affine(matvec, b)
-        plain = iterate(
+        plain = run_iteration(
             evaluate,
             b,
             Damped(),
@@ -185,10 +185,10 @@ class Measured(AbstractIterative):
 
         def last_resort() -> Iterated:
             left = jnp.where(finished, 0, b - matvec(mixed.point))  # zero ends it at once
-            part = norm(left)
+            part = two_norm(left)
             found = gmres(matvec, left, tolerance * scale / jnp.where(part > 0, part, 1), self.max_steps)
             x = mixed.point + found.x
-            residual = norm(matvec(x) - b) / scale
+            residual = two_norm(matvec(x) - b) / scale
             return Iterated(x, residual <= 10 * tolerance, mixed.steps + found.steps, residual)
 
         return only_where(~finished, last_resort, Iterated(mixed.point, finished, mixed.steps, mixed.size))

@@ -119,7 +119,7 @@ def trace(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
     return jax.make_jaxpr(function, return_shape=True)(*arguments)
 
 
-def run(jaxpr: Any, arguments: Sequence[Any], visit: Callable[..., list[Any]] = bind) -> list[Any]:
+def run_program(jaxpr: Any, arguments: Sequence[Any], visit: Callable[..., list[Any]] = bind) -> list[Any]:
     """Run a program equation by equation; `visit(equation, *operands)` may do something else than run it."""
     parts = program(jaxpr)
     start = dict(zip(parts.inputs, [*parts.consts, *arguments], strict=True))

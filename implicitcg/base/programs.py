@@ -15,7 +15,7 @@ from . import jaxprs
 T = TypeVar("T")
 
 KEPT = 32  # executables remembered: those used last
-LARGEST = 10_000  # entries of constants up to which a program is written out to be compared
+LARGEST_CONSTANT = 10_000  # entries of constants up to which a program is written out to be compared
 _executables: OrderedDict[Any, Any] = OrderedDict()
 _lock = threading.Lock()
 
@@ -41,7 +41,7 @@ class Shared(Generic[T]):
 
     def _compiled(self, key: Any, arguments: tuple) -> Callable[..., T]:
         traced = self._jitted.trace(*arguments)
-        if _constants(traced.jaxpr) > LARGEST:
+        if _constants(traced.jaxpr) > LARGEST_CONSTANT:
             return self._jitted
         lowered = traced.lower()
         text = lowered.as_text()

@@ -13,7 +13,7 @@ from .program import Layout
 from .system import ConeSystem
 from .thresholds import THRESHOLDS
 
-DEPENDENT = 1e-12  # a singular value this small beside the largest, for rows of length one, is zero
+DEPENDENT_ROWS = 1e-12  # a singular value this small beside the largest, for rows of length one, is zero
 CONSISTENT = 1e-8  # the square root of a rounding
 APART = 1e-14  # how far inside, relative to the largest entry of `v`, a row that was let go is put
 
@@ -60,7 +60,7 @@ def dependences(A: Any, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray] | Non
     factors: Any = scipy.linalg.qr(rows.T, mode="r", pivoting=True)
     triangle, order = factors
     pivots = np.abs(np.diagonal(triangle))
-    rank = int(np.sum(pivots > DEPENDENT * max(1.0, len(zero)) * max(pivots, default=0)))
+    rank = int(np.sum(pivots > DEPENDENT_ROWS * max(1.0, len(zero)) * max(pivots, default=0)))
     if rank == len(zero):
         return None
     combination = scipy.linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, rank:])
@@ -96,7 +96,7 @@ def on_independent_rows(A: Any, where: Layout, v: np.ndarray) -> np.ndarray:
     while True:
         # asked for are all vectors of the rows; all those of the columns would be a matrix of their number squared
         left, values, _ = np.linalg.svd(binding[kept].T, full_matrices=kept.sum() > binding.shape[1])[::-1]
-        null = left[np.append(values, np.zeros(len(left) - len(values))) <= DEPENDENT * max(values, default=0)]
+        null = left[np.append(values, np.zeros(len(left) - len(values))) <= DEPENDENT_ROWS * max(values, default=0)]
         bounds = np.flatnonzero(kept)[fixed:]  # equalities are always kept, and come first
         moving = np.abs(null[:, fixed:])
         if len(null) == 0 or len(bounds) == 0 or moving.max(initial=0) <= 1e-8:

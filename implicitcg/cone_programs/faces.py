@@ -15,11 +15,11 @@ import numpy as np
 import scipy.sparse
 
 from .program import Layout
-from .semidefinite import ROUNDING, Turned, symmetric, turned, vector
+from .semidefinite import SPECTRAL_ROUNDING, Turned, symmetric, turned, vector
 from .surfaces import exponential_surface, power_surface
 
 EPS = float(np.finfo(np.float64).eps)
-KINK = 1e-11  # how close, relative to the largest entry of `v`, is on the kink
+ON_KINK = 1e-11  # how close, relative to the largest entry of `v`, is on the kink
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
             ray, normal = np.append(1, unit) / np.sqrt(2), np.append(1, -unit) / np.sqrt(2)
             bend = (1 + min(t / r, 1)) / 2
             shared.append((np.arange(start, stop), normal))
-            weight = (1 - bend) / bend if 1 - bend > ROUNDING else 0.0
+            weight = (1 - bend) / bend if 1 - bend > SPECTRAL_ROUNDING else 0.0
             rounds.append(Round(start, stop, ray, normal, weight))
     for surfaces, rows in _surfaces(where, exponents, v, hint):
         slack[rows] = surfaces.point
@@ -103,8 +103,8 @@ def face(where: Layout, exponents: np.ndarray, v: np.ndarray, hint: np.ndarray |
         count += len(rows)
     springs, softs = [], 0
     for rows, across, bend in weights:  # where the surface is flat to rounding, the row is free: no spring at all
-        keep = 1 - bend > ROUNDING
-        rows, across, bend = rows[keep], across[keep], np.maximum(bend[keep], ROUNDING)
+        keep = 1 - bend > SPECTRAL_ROUNDING
+        rows, across, bend = rows[keep], across[keep], np.maximum(bend[keep], SPECTRAL_ROUNDING)
         soft[rows], soft_factor[rows] = softs + np.arange(len(rows))[:, None], across
         springs.append((1 - bend) / bend)
         softs += len(rows)
@@ -144,7 +144,7 @@ def snapped(where: Layout, v: np.ndarray) -> np.ndarray:
     # A solver stops on one side of a kink or the other, as its last rounding falls; the derivative there is that of the
     # tie rule, which asks whether `v` is on the kink exactly.
     v = v.copy()
-    near = KINK * (1 + np.abs(v).max(initial=0))
+    near = ON_KINK * (1 + np.abs(v).max(initial=0))
     rows = where.orthant
     v[rows[np.abs(v[rows]) <= near]] = 0
     for start, stop in where.rounds:

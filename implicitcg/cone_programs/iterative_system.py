@@ -16,8 +16,10 @@ from .thresholds import THRESHOLDS
 
 LinearOperator: Any = scipy.sparse.linalg.LinearOperator  # SciPy's types do not know its factory
 
-TOLERANCE = 1e-6  # asked of MINRES, in its preconditioned norm
-ENOUGH = 0.1  # of the residual of one solve relative to its right side: Newton's method gains a digit a step at least
+KRYLOV_TOLERANCE = 1e-6  # asked of MINRES, in its preconditioned norm
+CLOSE_ENOUGH = (
+    0.1  # of the residual of one solve relative to its right side: Newton's method gains a digit a step at least
+)
 
 
 class IterativeSystem(ConeSystem):
@@ -69,8 +71,8 @@ class IterativeSystem(ConeSystem):
 
         right = np.concatenate([r, -self._root(t)])
         steps, M = THRESHOLDS.products_steps, operator(approximate)
-        z, _ = scipy.sparse.linalg.minres(operator(product), right, M=M, rtol=TOLERANCE, maxiter=steps)
-        if not np.linalg.norm(product(z) - right) <= ENOUGH * np.linalg.norm(right):
+        z, _ = scipy.sparse.linalg.minres(operator(product), right, M=M, rtol=KRYLOV_TOLERANCE, maxiter=steps)
+        if not np.linalg.norm(product(z) - right) <= CLOSE_ENOUGH * np.linalg.norm(right):
             z = np.full_like(z, np.nan)
         return z[:n], -self._root(z[n:])
 

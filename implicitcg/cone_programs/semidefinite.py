@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-ROUNDING = 1e-13  # an eigenvalue of a Jacobian this close to 0 or 1 is 0 or 1
+SPECTRAL_ROUNDING = 1e-13  # an eigenvalue of a Jacobian this close to 0 or 1 is 0 or 1
 RANK = 1e-11  # an eigenvalue of a matrix this small beside the largest is zero: a rank is not known better
 
 
@@ -26,8 +26,8 @@ class Turned:
     @cached_property
     def _kinds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         slope = self.slopes[upper(len(self.slopes))]
-        hard = slope <= ROUNDING
-        return slope, hard, ~hard & (slope < 1 - ROUNDING)
+        hard = slope <= SPECTRAL_ROUNDING
+        return slope, hard, ~hard & (slope < 1 - SPECTRAL_ROUNDING)
 
     def scaled(self, scales: np.ndarray, v: np.ndarray) -> np.ndarray:
         """`v`, in vector form, with its entries in the basis of `vectors` times `scales`."""

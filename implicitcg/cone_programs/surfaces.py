@@ -66,7 +66,9 @@ def exponential_surface(v: np.ndarray, hint: np.ndarray | None = None) -> Surfac
     curved = ~(octant | inside | polar)
     middle = np.where(octant, 0, np.where(inside, from_cone, from_polar))
     guess = None if hint is None else hint[:, 0] / np.where(hint[:, 1] > 0, hint[:, 1], 1)
-    s = bracketed_newton(excess, np.where(curved, low, middle), np.where(curved, np.maximum(low, high), middle), guess)
+    s = bracketed_newton_on_host(
+        excess, np.where(curved, low, middle), np.where(curved, np.maximum(low, high), middle), guess
+    )
     A, B, _ = weights(s)
     decay = np.exp(-np.abs(s))
     height = np.where(s >= 0, z + B * decay, A * decay)
@@ -123,7 +125,7 @@ def power_surface(v: np.ndarray, a: np.ndarray, hint: np.ndarray | None = None) 
     if hint is not None:
         r = np.clip(np.abs(hint[:, 2]) / unscaled, TINY, None)
         guess = np.log(r / np.maximum(some - r, 1e-12 * some))
-    q = bracketed_newton(excess, -far, far, guess)
+    q = bracketed_newton_on_host(excess, -far, far, guess)
     r, X, _, Y, _ = coordinates(q)
     sign = np.where(z < 0, -1.0, 1.0)
     surface = np.stack([X, Y, sign * r], axis=1)
@@ -140,7 +142,7 @@ def power_surface(v: np.ndarray, a: np.ndarray, hint: np.ndarray | None = None) 
     return Surface(point, curved, normal, np.cross(along, normal), bend, moves)
 
 
-def bracketed_newton(
+def bracketed_newton_on_host(
     function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     low: np.ndarray,
     high: np.ndarray,

@@ -18,7 +18,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ..nonsmooth import RankOneTerms, rank_one_terms
-from ..nonsmooth.conservative import Programs
+from ..nonsmooth.elements import Programs
 from ..nonsmooth.report import count_and_margin
 from .certificate import Certificate, Verdict, judge_positive_definite
 

@@ -77,7 +77,7 @@ def read(function: Callable[[Any], Any], t: Any) -> Any:
 
 
 def _run(jaxpr: Any, arguments: Sequence[Any]) -> list[Any]:
-    return jaxprs.run(jaxpr, arguments, _visit)
+    return jaxprs.run_program(jaxpr, arguments, _visit)
 
 
 def _visit(equation: Any, *operands: Any) -> list[Any]:

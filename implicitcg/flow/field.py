@@ -113,7 +113,7 @@ class Field:
         for j, closed in enumerate(self._resets):
             if closed is not None:
                 arguments = self._arguments(closed, t, y, parameters[place])
-                after = closed.rebuild(closing.jaxprs.run(closed.program, arguments))
+                after = closed.rebuild(closing.jaxprs.run_program(closed.program, arguments))
                 y = jnp.where(fired[j], after, y)
                 place += 1
         return y

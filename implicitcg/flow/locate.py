@@ -45,7 +45,7 @@ def hermite(before: View, after: View, dt: Array) -> tuple[Array, Array]:
     return value, slope / jnp.where(dt > 0, dt, 1)
 
 
-def closest(value: Array, slope: Array, dt: Array, span: Array) -> Array:
+def closest_crossing(value: Array, slope: Array, dt: Array, span: Array) -> Array:
     """For every margin the least of `|m| + 1e-3 span |dm/dt|` on the step, `(K,)`: small where it is only touched."""
     near = jnp.abs(value) + 1e-3 * span * jnp.abs(slope)
     # between two samples where the rate changes its sign: the extremum of a parabola

@@ -13,7 +13,7 @@ from jax import Array
 from ..base import Status, anywhere, only_where, while_loop, worst
 from .crossing import Beyond, enter, instant, settle
 from .field import Field, View
-from .locate import Hunt, begin, closest, hermite, refine
+from .locate import Hunt, begin, closest_crossing, hermite, refine
 from .method import Stepper, scaled_norm
 from .record import Record, empty, put
 
@@ -50,7 +50,7 @@ class State(NamedTuple):
     record: Record
 
 
-def search(
+def follow(
     field: Field, step: Stepper, options: Options, start: Array, end: Array, y: Array, parameters: Any
 ) -> tuple[Record, Any, Array, Array]:
     """`(record, status, closest, stopped)`: the flow from `start` to `end`, or to a terminal event.
@@ -163,7 +163,7 @@ def _once(
         hunt=Hunt.off(t),
         active=(t1 < end) & ~stopped,
         stopped=stopped,
-        closest=jnp.minimum(state.closest, closest(value, slope, t1 - t, end - start)),
+        closest=jnp.minimum(state.closest, closest_crossing(value, slope, t1 - t, end - start)),
         status=status,
         record=record,
     )

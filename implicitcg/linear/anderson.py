@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..base import fori_loop
-from .iteration import norm
+from .iteration import two_norm
 
 
 class AndersonMemory(NamedTuple):
@@ -45,7 +45,7 @@ class AndersonMixing(NamedTuple):
         """One accelerated step."""
         axes = tuple(range(1, u.ndim + 1))
         begun = memory.steps > 0
-        keep = begun & (norm(F) <= self.restart * norm(memory.F))
+        keep = begun & (two_norm(F) <= self.restart * two_norm(memory.F))
         here = jnp.arange(self.memory, dtype=jnp.int32) == memory.steps % self.memory
         at = here.reshape(-1, *[1] * u.ndim)
         points, values = (

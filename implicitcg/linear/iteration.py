@@ -74,12 +74,12 @@ class _State(NamedTuple):
     patience: Array
 
 
-def norm(x: Array) -> Float[Array, ""]:
+def two_norm(x: Array) -> Float[Array, ""]:
     """The Euclidean norm of all entries, in the dtype of `x`."""
     return jnp.sqrt(jnp.sum(jnp.square(x)))
 
 
-def iterate(
+def run_iteration(
     evaluate: Callable[[Array], Evaluated],
     start: Array,
     method: Method,
@@ -174,7 +174,7 @@ def resume(
     short = ~(before.size <= tolerance)
 
     def go_on() -> Reached:  # under a conditional: the buffers of a method that is not wanted cost as much as its steps
-        after = iterate(evaluate, before.point, method, tolerance, max_steps, worth, short)
+        after = run_iteration(evaluate, before.point, method, tolerance, max_steps, worth, short)
         return Reached(after.point, after.size, before.steps + after.steps, after.rate, before.first, after.last)
 
     return only_where(short, go_on, before)

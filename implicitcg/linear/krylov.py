@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..base import anywhere, while_loop
-from .iteration import norm
+from .iteration import two_norm
 from .solves import Iterated
 
 
@@ -32,7 +32,7 @@ def gmres(matvec: Callable[[Array], Array], rhs: Array, tolerance: Any, max_step
     The verdict rests on the residual evaluated anew.
     """
     memory = min(memory, rhs.shape[0])
-    size = norm(rhs)
+    size = two_norm(rhs)
     target = tolerance * size
     eps = jnp.finfo(rhs.dtype).eps
     slots = jnp.arange(memory, dtype=jnp.int32)
@@ -42,13 +42,13 @@ def gmres(matvec: Callable[[Array], Array], rhs: Array, tolerance: Any, max_step
         for _ in range(2):  # twice is enough (Giraud, Langou, Rozloznik 2005)
             weights = s.images @ image
             image, direction = image - weights @ s.images, direction - weights @ s.directions
-        length = norm(image)
+        length = two_norm(image)
         scale = jnp.where(length > 0, 1 / jnp.where(length > 0, length, 1), 0)
         image, direction = scale * image, scale * direction
         along = jnp.vdot(image, s.residual)
         residual = s.residual - along * image
-        left = norm(residual)
-        stalled = jnp.abs(along) <= 10 * eps * norm(s.residual)
+        left = two_norm(residual)
+        stalled = jnp.abs(along) <= 10 * eps * two_norm(s.residual)
         steps = jnp.where(s.active, s.steps + 1, s.steps)
         # an image of zero leads nowhere, and NaN ends it too
         active = s.active & (left > target) & (steps < max_steps) & (length > 0)
@@ -67,5 +67,5 @@ def gmres(matvec: Callable[[Array], Array], rhs: Array, tolerance: Any, max_step
     none, zero = jnp.zeros((memory, rhs.shape[0]), rhs.dtype), jnp.zeros((), jnp.int32)
     start = _State(jnp.zeros_like(rhs), rhs, rhs, none, none, (size > target) & (max_steps > 0), zero, zero)
     s = while_loop(lambda s: anywhere(s.active), step, start)
-    residual = norm(matvec(s.x) - rhs) / jnp.where(size > 0, size, 1)
+    residual = two_norm(matvec(s.x) - rhs) / jnp.where(size > 0, size, 1)
     return Iterated(s.x, residual <= 10 * tolerance, s.steps, residual)

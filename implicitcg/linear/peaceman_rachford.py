@@ -17,11 +17,11 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Int
 
-from .iteration import Damped, Evaluated, iterate, norm
+from .iteration import Damped, Evaluated, run_iteration, two_norm
 from .monotone import AbstractSquareMap
 
 
-class Split(NamedTuple):
+class SplitPoint(NamedTuple):
     """Where the splitting ended: what was kept of the best point, its size and steps, and how it went."""
 
     point: Array
@@ -48,7 +48,7 @@ def peaceman_rachford(
     scale: Array | None = None,
     wanted: Array | bool = True,
     keep: Callable[[Array, Array], Array] = lambda x, s: x,
-) -> Split:
+) -> SplitPoint:
     """Iterate from the point `origin` until `||z - s(W z + b)|| <= tolerance scale`, by default `max(1, ||z||)`.
 
     The unknown is the difference from `origin`, whose `defect = origin - (W origin + b)` is all that is needed of `b`:
@@ -63,13 +63,13 @@ def peaceman_rachford(
         s = origin + ((1 + step) * z - u) / step
         x = prox(origin + 2 * z - u)
         z = origin + z
-        limit = jnp.maximum(norm(z), 1) if scale is None else scale
-        return Evaluated(2 * (z - x), norm(z - activation(s)), limit, keep(x, s))
+        limit = jnp.maximum(two_norm(z), 1) if scale is None else scale
+        return Evaluated(2 * (z - x), two_norm(z - activation(s)), limit, keep(x, s))
 
     # at `u = a defect` the point is `origin`, so that the first step needs no product
     start = step * defect + 2 * (prox(origin - step * defect) - origin)
-    reached = iterate(evaluate, start, Damped(1.0), tolerance, max_steps, wanted=wanted)
-    return Split(reached.point, reached.size, reached.steps, reached.diverged())
+    reached = run_iteration(evaluate, start, Damped(1.0), tolerance, max_steps, wanted=wanted)
+    return SplitPoint(reached.point, reached.size, reached.steps, reached.diverged())
 
 
 def linear_equilibrium(
@@ -81,7 +81,7 @@ def linear_equilibrium(
     scale: Array,
     max_steps: int | Array,
     wanted: Array | bool = True,
-) -> Split:
+) -> SplitPoint:
     """`w = diag(d) (W w + b)` for slopes `d` in `[0, 1]`, whose prox is `d u / (d + a (1 - d))`; keeps `W w + b`."""
     damped = slope / (slope + step * (1 - slope))
     return peaceman_rachford(

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from ..base import fori_loop, vary_together
 from .abstract_design import AbstractDesign, weighted_columns
-from .sparse_layout import layout, most_strips
+from .sparse_layout import entry_layout, most_strips
 from .thresholds import THRESHOLDS
 
 STRIPS = THRESHOLDS.strips
@@ -40,7 +40,7 @@ class SparseDesign(AbstractDesign):
     @classmethod
     def of(cls, data: Any, row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> SparseDesign:
         """From entries in any order; repeated ones add up. `data` may be traced, the indices may not."""
-        plan = layout(row, column, shape)
+        plan = entry_layout(row, column, shape)
         size = plan.rows.size
         if isinstance(data, np.ndarray):
             stored = np.bincount(plan.place, data, minlength=size + 1)[:size].astype(data.dtype)

@@ -15,7 +15,7 @@ import numpy as np
 from .thresholds import THRESHOLDS
 
 
-class Layout(NamedTuple):
+class EntryLayout(NamedTuple):
     """Where each entry goes. `place` maps the entries given to stored positions; repeated entries share one.
 
     `rows[k, s]` is the row of entry `k` of strip `s`, `n` in the padding, and position `k S + s` that of its number.
@@ -31,7 +31,7 @@ class Layout(NamedTuple):
     largest: tuple[tuple[int, int], ...]
 
 
-def layout(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> Layout:
+def entry_layout(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> EntryLayout:
     """The layout of entries at `(row, column)`, in any order, possibly repeated; those outside `shape` are dropped.
 
     Raises:
@@ -58,7 +58,7 @@ def layout(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> Layou
     place[inside] = stored[which.ravel()]
     owner = np.repeat(np.arange(p), strips)
     place, owner, start, narrow = (a.astype(np.int32) for a in (place, owner, start, strips))
-    return Layout(place, rows.reshape(height, total), owner, start, narrow, _largest(strips))
+    return EntryLayout(place, rows.reshape(height, total), owner, start, narrow, _largest(strips))
 
 
 def _largest(strips: np.ndarray) -> tuple[tuple[int, int], ...]:

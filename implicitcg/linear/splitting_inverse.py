@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from ..base import while_loop
 from .inverse import AbstractInverse, Facts
-from .iteration import norm
+from .iteration import two_norm
 from .monotone import AbstractSquareMap
 from .peaceman_rachford import default_step, linear_equilibrium
 from .solves import Iterated, Matvec
@@ -51,7 +51,7 @@ class SplittingInverse(AbstractInverse):
         Each round of the splitting starts from what the one before left, whose rounding is that much smaller.
         """
         maps = step, W, _ = self._maps(transposed)
-        size = norm(rhs)
+        size = two_norm(rhs)
         scale = jnp.where(size > 0, size, 1)
         target = tolerance * scale / jnp.maximum(W.spread(), 1)  # the system's residual is W times the splitting's
         rounding = 4 * jnp.finfo(rhs.dtype).eps * (1 + 1 / step)  # of the splitting, relative to its right side
@@ -66,7 +66,7 @@ class SplittingInverse(AbstractInverse):
             change, taken = self._round(maps, left, limit, max_steps - steps, wanted, transposed=transposed)
             new = x + change
             left = rhs - matvec(new)
-            reached = norm(left)
+            reached = two_norm(left)
             better = reached < size
             return (jnp.where(better, new, x), left, reached, steps + taken, reached < size / 2)
 
@@ -77,7 +77,7 @@ class SplittingInverse(AbstractInverse):
 
     def roughly(self, rhs: Float[Array, " d"], tolerance: float, max_steps: int) -> Float[Array, " d"]:
         """One round for `B x = rhs`, judged by nobody: a direction for who looks at the residual of an equation."""
-        size = norm(rhs)
+        size = two_norm(rhs)
         limit = tolerance * jnp.where(size > 0, size, 1)
         return self._round(self._maps(False), rhs, limit, max_steps, True, transposed=False)[0]
 

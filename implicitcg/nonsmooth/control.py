@@ -49,7 +49,7 @@ def through_while(equation: Any, operands: list, notes: list, reading: Any, eval
     outputs = jaxprs.program(body).outputs
 
     def proceed(carry):
-        return jaxprs.run(condition, [*condition_consts, *carry])[0]
+        return jaxprs.run_program(condition, [*condition_consts, *carry])[0]
 
     moves = [note.moves for note in notes[of_condition:]]
     moves[of_body:] = [True] * len(init)

@@ -113,7 +113,7 @@ def labelled(jaxpr: Any, arguments: list[Any], where: str) -> list[Any]:
             return labelled(inner, list(operands), where) if asks(inner) else jaxprs.bind(equation, *operands)
         return jaxprs.bind(equation, *operands)
 
-    return jaxprs.run(jaxpr, arguments, visit)
+    return jaxprs.run_program(jaxpr, arguments, visit)
 
 
 CUSTOM_RULES = {"custom_jvp_call": custom_jvp, "custom_vjp_call": custom_vjp, "custom_vjp_call_jaxpr": custom_vjp}

@@ -16,7 +16,7 @@ from jax import numpy as jnp
 from ..base import jaxprs
 from . import custom, rewrite
 from .choice import choice_p
-from .sites import Manner, Rule, Site, SiteRecord, chosen, inner_programs, run, sites
+from .sites import Manner, Rule, Site, SiteRecord, chosen, inner_programs, run_sites, sites
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Derivative:
         self, arguments: list, tangents: list, weights: list | None = None, manner: Manner | None = None
     ) -> tuple[list, list]:
         """Results and their tangents, with the choices of `manner.rule`."""
-        out, _ = run(self.program, [*arguments, *tangents], self.sites, self._all(weights), manner or Manner())
+        out, _ = run_sites(self.program, [*arguments, *tangents], self.sites, self._all(weights), manner or Manner())
         return out[: self.results], out[self.results :]
 
     def records(
         self, arguments: list, tangents: list, weights: list | None = None, rule: Rule = chosen
     ) -> list[SiteRecord]:
         """What is chosen at each site, and how near its kinks are."""
-        return run(self.program, [*arguments, *tangents], self.sites, self._all(weights), Manner(rule, True))[1]
+        return run_sites(self.program, [*arguments, *tangents], self.sites, self._all(weights), Manner(rule, True))[1]
 
     def split(self, arguments: list) -> SplitProgram:
         """Cut into what depends on no choice and no tangent (a solver, above all), and the rest."""

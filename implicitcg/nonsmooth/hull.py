@@ -36,7 +36,7 @@ def distance(points: np.ndarray, to: np.ndarray) -> float:
     return float(np.sqrt((nearest**2).sum()))
 
 
-def distinct(points: np.ndarray, tolerance: float) -> np.ndarray:
+def distinct_points(points: np.ndarray, tolerance: float) -> np.ndarray:
     """Indices of the rows, in their order, that differ from every row kept before by more than `tolerance` somewhere.
 
     Rows that are close have close projections on any one line, so each is compared with its neighbours there only.

@@ -61,7 +61,7 @@ def extremum(equation: Any, sign: int, where: str, x: Any, y: Any) -> Array:
     return piece(lambda a, b: jaxprs.bind(equation, a, b)[0], derivative)(x, y)
 
 
-def absolute(equation: Any, where: str, x: Array) -> Array:
+def native_absolute(equation: Any, where: str, x: Array) -> Array:
     """`abs`: slope `2 w - 1`, and 1 at zero by default, as in JAX."""
 
     def derivative(primals, tangents):
@@ -218,7 +218,7 @@ def pool(equation: Any, sign: int, where: str, x: Array) -> Array:
 REPLACEMENTS: dict[str, Callable[..., Any]] = {
     "max": lambda e, where, x, y: extremum(e, 1, where, x, y),
     "min": lambda e, where, x, y: extremum(e, -1, where, x, y),
-    "abs": absolute,
+    "abs": native_absolute,
     "clamp": clamp,
     "reduce_max": lambda e, where, x: reduce_extremum(e, 1, where, x),
     "reduce_min": lambda e, where, x: reduce_extremum(e, -1, where, x),

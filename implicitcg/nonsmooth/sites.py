@@ -1,7 +1,7 @@
 """The places in a program where a branch is chosen, and how to run it with other choices.
 
-`run` evaluates a program in which every kink is one call of `choose` with a rule for these choices, and records what
-was chosen and how near each kink was, inside loops, branches and calls, too.
+`run_sites` evaluates a program in which every kink is one call of `choose` with a rule for these choices, and records
+what was chosen and how near each kink was, inside loops, branches and calls, too.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Manner(NamedTuple):
 
 
 def sites(jaxpr: Any, outer: tuple[int, ...] = (), repeated: bool = False) -> list[Site]:
-    """All choices of a program in the order in which `run` meets them."""
+    """All choices of a program in the order in which `run_sites` meets them."""
     found = []
     for equation in jaxprs.program(jaxpr).equations:
         if equation.primitive is choice_p:
@@ -83,7 +83,7 @@ def sites(jaxpr: Any, outer: tuple[int, ...] = (), repeated: bool = False) -> li
 _REMAT = ("checkpoint", "remat", "remat2")
 
 
-def run(
+def run_sites(
     jaxpr: Any, arguments: list, places: tuple[Site, ...], weights: list, manner: Manner
 ) -> tuple[list, list[SiteRecord]]:
     """Evaluate a derivative program with `manner.rule(site, default, distance, weight)` for each of its choices."""
@@ -109,7 +109,7 @@ def run(
         records.extend(found)
         return results
 
-    return jaxprs.run(jaxpr, arguments, visit), records
+    return jaxprs.run_program(jaxpr, arguments, visit), records
 
 
 def _take(supply: Any, count: int) -> list:
@@ -124,7 +124,7 @@ def inner_programs(equation: Any) -> list[Any]:
 
 
 def _inside(jaxpr, operands, mine, manner):
-    return run(jaxpr, operands, tuple(site for site, _ in mine), [weight for _, weight in mine], manner)
+    return run_sites(jaxpr, operands, tuple(site for site, _ in mine), [weight for _, weight in mine], manner)
 
 
 def _call(equation, operands, inner, mine, manner):
@@ -171,7 +171,7 @@ def _while(equation, operands, inner, mine, manner):
     nearest = [_absent(site) for site, _ in mine] if manner.recording else []
 
     def proceed(state):
-        return jaxprs.run(parameters["cond_jaxpr"], [*condition_consts, *state[0]])[0]
+        return jaxprs.run_program(parameters["cond_jaxpr"], [*condition_consts, *state[0]])[0]
 
     def step(state):
         carry, nearest = state

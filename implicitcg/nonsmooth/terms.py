@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .alternatives import Alternatives, alternatives
-from .conservative import Elements
+from .elements import Elements
 
 CHUNK = 32  # Jacobians evaluated at a time
 

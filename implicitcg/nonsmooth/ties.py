@@ -120,7 +120,7 @@ def _tied(program: Any, arguments: list, rule: Any, tol: float, along: list | No
 
     @jax.custom_jvp
     def function(arguments, along, rule):
-        return sites.jaxprs.run(program, arguments)
+        return sites.jaxprs.run_program(program, arguments)
 
     @function.defjvp
     def derivative(primals, tangents):

@@ -108,10 +108,12 @@ def to_split(key: Float[Array, " n"], fit: Float[Array, " n"], starts: Bool[Arra
     left, right = (place - begin).astype(key.dtype), (end - place).astype(key.dtype)
     before = jnp.cumsum(key - fit) - (key - fit)
     inside = jnp.abs(before) * (1 / jnp.where(starts, 1, left) + 1 / right)
-    return between(jnp.where(starts, jnp.abs(backward(fit)), inside), key, fit)
+    return between_blocks(jnp.where(starts, jnp.abs(backward(fit)), inside), key, fit)
 
 
-def between(distance: Float[Array, " n"], key: Float[Array, " n"], fit: Float[Array, " n"]) -> Float[Array, " n"]:
+def between_blocks(
+    distance: Float[Array, " n"], key: Float[Array, " n"], fit: Float[Array, " n"]
+) -> Float[Array, " n"]:
     """Distances at places between entries: 0 where they are rounding, infinite at the first entry, which has none."""
     size = jnp.abs(key) + jnp.abs(fit)
     return snapped(distance, size + jnp.roll(size, 1)).at[0].set(jnp.inf)

@@ -12,7 +12,7 @@ from ...nonsmooth import choose
 from ..closed_form import closed_form
 from ..norms.scale import per_vector
 from ..penalty import AbstractPenalty
-from .blocks import backward, between, exact_run_mean, run_ends, run_mean, run_of, run_total
+from .blocks import backward, between_blocks, exact_run_mean, run_ends, run_mean, run_of, run_total
 from .messages import jumps
 
 
@@ -79,7 +79,7 @@ def _tangent(result: tuple, primals: tuple, tangents: tuple) -> tuple:
     begin, end = run_ends(run, place)
     parts = 1 / jnp.maximum(place - begin, 1).astype(u.dtype) + 1 / (end - place).astype(u.dtype)
     to_open = jnp.maximum(t - jnp.abs(dual), 0) * parts
-    distance = between(jnp.where(starts, jnp.abs(backward(z)), to_open), jnp.abs(u) + t * parts, z)
+    distance = between_blocks(jnp.where(starts, jnp.abs(backward(z)), to_open), jnp.abs(u) + t * parts, z)
     distance = jnp.where(t > 0, distance, jnp.inf)
     weight = choose(((starts & (distance > 0)) | (t == 0)).astype(u.dtype), distance, name="total variation")
     open_ = weight > 0.5

@@ -16,7 +16,7 @@ from ..domain import require
 from .set import AbstractSet
 from .simplex import on_simplex
 
-LARGEST = 2000  # rows and columns together: the systems solved have this order
+LARGEST_GRAPH = 2000  # rows and columns together: the systems solved have this order
 
 
 class Transport(AbstractSet):
@@ -68,10 +68,10 @@ class Birkhoff(AbstractSet):
 def transport_projection(M: Array, row_sums: Any, column_sums: Any) -> Array:
     """The projection of `M` (or of every matrix of a batch), with an error where the search does not end."""
     m, n = M.shape[-2:]
-    if m + n > LARGEST:
+    if m + n > LARGEST_GRAPH:
         raise ValueError(
             f"M has shape {M.shape}; the exact projection solves dense systems of order rows + columns and is limited "
-            f"to {LARGEST}. Project blocks, or use an entropic solver where an approximation will do."
+            f"to {LARGEST_GRAPH}. Project blocks, or use an entropic solver where an approximation will do."
         )
     if m == 0 or n == 0:
         return M

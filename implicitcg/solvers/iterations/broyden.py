@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ...core import AbstractProblem, AbstractSolver, Found
-from ...linear.iteration import norm
+from ...linear.iteration import two_norm
 from .equation import solve_by
 
 
@@ -33,13 +33,13 @@ class _Update(NamedTuple):
 
     def advance(self, u: Array, F: Array, memory: _Memory) -> tuple[Array, _Memory]:
         full = jnp.any(memory.left[-1] != 0)  # the terms build on each other: the oldest cannot be dropped alone
-        keep = memory.begun & ~full & (norm(F) <= self.restart * norm(memory.F))
+        keep = memory.begun & ~full & (two_norm(F) <= self.restart * two_norm(memory.F))
         left, right = jnp.where(keep, memory.left, 0), jnp.where(keep, memory.right, 0)
         du, dF = jnp.where(keep, u - memory.u, 0), jnp.where(keep, F - memory.F, 0)
         image = dF + (right @ dF) @ left  # H dF
         weight = du + (left @ du) @ right  # H^T du
         curvature = jnp.vdot(du, image)
-        small = 1e-2 * float(jnp.finfo(u.dtype).eps) ** 0.5 * norm(du) * norm(image)
+        small = 1e-2 * float(jnp.finfo(u.dtype).eps) ** 0.5 * two_norm(du) * two_norm(image)
         usable = jnp.abs(curvature) > small
         change = jnp.where(usable, (du - image) / jnp.where(usable, curvature, 1), 0)
         left = jnp.concatenate([change[None], left[:-1]])

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from ...base import Status
 from ...core import AbstractProblem, Found
-from ...linear.iteration import Evaluated, Method, Reached, iterate, norm
+from ...linear.iteration import Evaluated, Method, Reached, run_iteration, two_norm
 
 
 class Equation(NamedTuple):
@@ -29,7 +29,7 @@ def equation(problem: AbstractProblem, init: Any, tolerance: float | None) -> Eq
 
     def evaluate(u: Array) -> Evaluated:
         F = ravel_pytree(problem.residual(unravel(u)))[0].astype(u.dtype)
-        return Evaluated(F, norm(F), jnp.maximum(norm(u), 1), u)
+        return Evaluated(F, two_norm(F), jnp.maximum(two_norm(u), 1), u)
 
     eps = float(jnp.finfo(start.dtype).eps)
     return Equation(evaluate, start, unravel, 100 * eps if tolerance is None else tolerance)
@@ -45,4 +45,4 @@ def found(equation: Equation, reached: Reached, steps: Array | None = None, memo
 def solve_by(problem: AbstractProblem, init: Any, method: Method, tolerance: float | None, max_steps: int) -> Found:
     """Solve by one method from beginning to end."""
     posed = equation(problem, init, tolerance)
-    return found(posed, iterate(posed.evaluate, posed.start, method, posed.tolerance, max_steps))
+    return found(posed, run_iteration(posed.evaluate, posed.start, method, posed.tolerance, max_steps))

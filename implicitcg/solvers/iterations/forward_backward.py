@@ -9,7 +9,7 @@ from jax import Array
 from ...core import AbstractSolver, Found
 from ...equations import AffineEquilibrium
 from ...linear.anderson import AndersonMixing
-from ...linear.iteration import Damped, Evaluated, iterate, norm
+from ...linear.iteration import Damped, Evaluated, run_iteration, two_norm
 from ...linear.peaceman_rachford import default_step
 from .equation import Equation, found
 
@@ -53,8 +53,8 @@ class ForwardBackward(AbstractSolver[AffineEquilibrium]):
         def evaluate(u: Array) -> Evaluated:
             s = W.apply(u) + b
             F = u - activation.prox(u + step * (s - u), step)
-            return Evaluated(F, norm(u - activation(s)), jnp.maximum(norm(u), 1), u)
+            return Evaluated(F, two_norm(u - activation(s)), jnp.maximum(two_norm(u), 1), u)
 
         method = AndersonMixing(self.memory) if self.memory else Damped()
-        reached = iterate(evaluate, init, method, tolerance, self.max_steps)
+        reached = run_iteration(evaluate, init, method, tolerance, self.max_steps)
         return found(Equation(evaluate, init, lambda u: u, tolerance), reached)

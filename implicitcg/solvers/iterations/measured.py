@@ -8,7 +8,7 @@ import equinox as eqx
 
 from ...core import AbstractProblem, AbstractSolver, Found
 from ...linear.anderson import AndersonMixing
-from ...linear.iteration import Damped, iterate, resume
+from ...linear.iteration import Damped, resume, run_iteration
 from .equation import equation, found
 from .newton_krylov import NewtonStep
 
@@ -46,7 +46,7 @@ class Measured(AbstractSolver[AbstractProblem]):
         def fast_enough(steps: Any, rate: Any) -> Any:
             return (steps < 4) | (rate < self.fast)
 
-        plain = iterate(posed.evaluate, posed.start, Damped(), posed.tolerance, self.max_steps, fast_enough)
+        plain = run_iteration(posed.evaluate, posed.start, Damped(), posed.tolerance, self.max_steps, fast_enough)
         budget = self.max_steps - plain.steps
         reached = resume(posed.evaluate, plain, AndersonMixing(self.memory), posed.tolerance, budget)
         if self.newton_steps:

@@ -11,7 +11,7 @@ from jax import Array
 
 from ...base import while_loop
 from ...core import AbstractProblem, AbstractSolver, Found
-from ...linear.iteration import Evaluated, iterate, norm
+from ...linear.iteration import Evaluated, run_iteration, two_norm
 from ...linear.krylov import gmres
 from .equation import equation, found
 
@@ -36,8 +36,8 @@ class NewtonStep(NamedTuple):
     def advance(self, u: Array, F: Array, memory: tuple[()]) -> tuple[Array, tuple[()]]:
         """One step."""
         linearisation = self.problem.linearise(self.unravel(u))
-        size = norm(F)
-        forcing = jnp.clip(size / jnp.maximum(norm(u), 1), 1e-3, 0.1)
+        size = two_norm(F)
+        forcing = jnp.clip(size / jnp.maximum(two_norm(u), 1), 1e-3, 0.1)
         matvec = linearisation.on_vectors(self.unravel)
         direction = gmres(matvec, -F, forcing, self.inner_steps, self.memory).x
 
@@ -47,7 +47,7 @@ class NewtonStep(NamedTuple):
 
         def halve(state: tuple[Array, Array]) -> tuple[Array, Array]:
             length = state[0] / 2
-            return length, norm(self.evaluate(u + length * direction).F)
+            return length, two_norm(self.evaluate(u + length * direction).F)
 
         length, reached = while_loop(worse, halve, (jnp.full_like(size, 2.0), jnp.full_like(size, jnp.inf)))
         return jnp.where(reached < size, u + length * direction, u - F), memory
@@ -79,4 +79,4 @@ class NewtonKrylov(AbstractSolver[AbstractProblem]):
         """See `AbstractSolver.run`."""
         posed = equation(problem, init, self.tolerance)
         method = NewtonStep(problem, posed.evaluate, posed.unravel, self.memory, self.inner_steps)
-        return found(posed, iterate(posed.evaluate, posed.start, method, posed.tolerance, self.max_steps))
+        return found(posed, run_iteration(posed.evaluate, posed.start, method, posed.tolerance, self.max_steps))

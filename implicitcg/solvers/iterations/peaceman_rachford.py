@@ -9,7 +9,7 @@ from jax import Array
 from ...base import Status, while_loop
 from ...core import AbstractSolver, Found
 from ...equations import AffineEquilibrium
-from ...linear.iteration import norm
+from ...linear.iteration import two_norm
 from ...linear.peaceman_rachford import default_step, peaceman_rachford
 
 
@@ -65,7 +65,7 @@ class PeacemanRachford(AbstractSolver[AffineEquilibrium]):
             split = peaceman_rachford(V, step, prox, activation, z, defect, inner, budget, wanted=wanted)
             new = split.point
             s = problem.preactivation(new)
-            new_size = norm(new - activation(s)) / jnp.maximum(norm(new), 1)
+            new_size = two_norm(new - activation(s)) / jnp.maximum(two_norm(new), 1)
             better = new_size < size
             # the stopping test looks at z, and what is returned is x: seldom, another round is needed. It starts from
             # the residual as computed with W, whose rounding is that of single numbers and not of the splitting.

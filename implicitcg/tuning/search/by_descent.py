@@ -9,7 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ...nonsmooth import conservative_jacobian
-from ...nonsmooth.hull import distinct, nearest_to_origin
+from ...nonsmooth.hull import distinct_points, nearest_to_origin
 from ..result import Curve, Outcome, Stationarity, TuneResult
 from .coordinates import Coordinates
 from .descent import Descended, start_of
@@ -65,7 +65,7 @@ def tune_by_descent(
     small = tol * max(abs(end.point.value), 1e-3 * abs(chosen[0].value), np.finfo(float).tiny)
     end = _with_exact_elements(oracle, end, small)
     size = float(np.max(np.abs(end.elements), initial=0.0))
-    elements = end.elements[distinct(end.elements, 1e-5 * size)]
+    elements = end.elements[distinct_points(end.elements, 1e-5 * size)]
     outcome, verdict = _judge(end, small, journal)
     if end.held.any():
         many = int(end.held.sum())
