@@ -20,4 +20,3 @@ from .program import cone_program as cone_program
 from .program import exponents_in as exponents_in
 from .program import known as known
 from .program import layout as layout
-from .thresholds import THRESHOLDS as THRESHOLDS
