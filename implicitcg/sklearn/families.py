@@ -18,6 +18,7 @@ from ..equations import Composite
 from ..linear import design
 from ..models import elastic_net, lasso, multitask_lasso, sparse_logistic, svr
 from ..penalties import GroupL2, LeastSquares
+from ..tuning.criteria.criterion import Declared
 
 DECADES = 4  # below the penalty at which every solution is empty
 FLOOR, CEILING = 1e-2, 1e2  # of the best common penalty: what one feature of a weighted LASSO may have
@@ -61,6 +62,15 @@ class AbstractFamily(abc.ABC):
         """Whether `theta` has one entry for each feature."""
         return False
 
+    def declared(self) -> Declared | None:
+        """What `tune` may take for granted: that this is a LASSO or an elastic net in its usual strengths."""
+        return None
+
+    def l1_and_ridge(self, theta: np.ndarray) -> tuple[float, float] | None:
+        """The strengths of a LASSO or an elastic net, equal for all features; `None` for any other model."""
+        del theta
+        return None
+
     def parts(self, value: Any) -> tuple[Array, Array]:
         """Coefficients and intercept of a solution's value."""
         return (value.coef, value.intercept) if self.fit_intercept else (value, jnp.zeros(value.shape[1:], value.dtype))
@@ -89,7 +99,7 @@ class OnePenalty(AbstractFamily):
 
     def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
         top = np.log(empty)
-        return Box(np.array([top + np.log(0.1)]), np.array([top - DECADES * np.log(10)]), np.array([top]))
+        return Box(np.array([top]), np.array([top - DECADES * np.log(10)]), np.array([top]))
 
 
 @final
@@ -99,6 +109,12 @@ class Lasso(OnePenalty):
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
         return lasso(X, y, jnp.exp(theta[0]), fit_intercept=self.fit_intercept, sample_weight=weights)
+
+    def declared(self) -> Declared | None:
+        return Declared(False, self.fit_intercept)
+
+    def l1_and_ridge(self, theta: np.ndarray) -> tuple[float, float] | None:
+        return float(np.exp(theta[0])), 0.0
 
 
 @final
@@ -172,6 +188,13 @@ class ElasticNet(AbstractFamily):
 
     def attributes(self, theta: np.ndarray) -> dict[str, Any]:
         return {"alpha_": float(np.exp(theta[0])), "l1_ratio_": float(theta[1])}
+
+    def declared(self) -> Declared | None:
+        return Declared(True, self.fit_intercept)
+
+    def l1_and_ridge(self, theta: np.ndarray) -> tuple[float, float] | None:
+        alpha, share = float(np.exp(theta[0])), float(theta[1])
+        return alpha * share, alpha * (1 - share)
 
     def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
         top = np.log(empty)

@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..criteria.losses import Loss, is_convex, squared
-from .fold_path import FoldPath
+from .fold_path import DECADES, FoldPath
 
-DECADES = 4  # below the strength at which every solution is empty
 DEEPEST = 12  # decades at which an extension of the range ends
 STAGES = 4  # a decade, after which a walk may stop or be kept
 SUBDIVISION = 8  # parts of a piece examined on their own when the loss is not known to be convex

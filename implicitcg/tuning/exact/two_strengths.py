@@ -15,18 +15,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from ...nonsmooth.hull import nearest_to_origin
 from ..criteria.losses import squared
-from ..result import Outcome, Stationarity, TuneResult
+from ..result import Outcome, TuneResult
 from ..search.journal import Journal
-from ..search.judge import fold_error
+from ..search.judge import judge
 from ..search.log import Progress
+from ..strategy import Abandoned, AbstractStrategy
 from .fold_path import FoldPath
 from .minimise import Sampler, minimise
+from .path import PathBroken
+from .recognise import Disagrees, Models, elastic_net_folds
 
 LEAST_SHARE = 0.01  # of the l1 norm
 LEAST = LEAST_SHARE / (1 - LEAST_SHARE)  # the l1 penalty there, relative to the ridge
@@ -104,6 +108,56 @@ def distance_to(elements: np.ndarray, bound: int) -> float:
         back = np.array([0.0, bound * 2 * np.abs(elements[:, 1]).max()])
         elements = np.concatenate([elements, elements + back])
     return float(np.linalg.norm(nearest_to_origin(elements)[0]))
+
+
+class AlongRidges(AbstractStrategy):
+    """An elastic net that its criterion declares: exact paths at every ridge that the search comes to."""
+
+    known: tuple[list[FoldPath], Models] | None = None
+
+    def applies(self) -> bool:
+        criterion = self.task.folded
+        if criterion is None or self.task.search is not None:
+            return False
+        found = elastic_net_folds(criterion)
+        if found is not None:
+            paths = [fold.path() for fold in found[0]]
+            if max(path.path.c_max for path in paths) > 0:
+                self.known = paths, found[1]
+        return self.known is not None
+
+    def run(self) -> TuneResult:
+        assert self.known is not None and self.task.folded is not None
+        paths, models = self.known
+        workers = self.task.folded.workers
+
+        def spread(walk: Any, ridges: Sequence[float]) -> Any:
+            return workers.in_processes(walk, [(ridge,) for ridge in ridges])
+
+        try:
+            together = spread if workers.several else None
+            found = tune_elastic_net(paths, self.task.tolerance(exact=True), self.task.journal, together)
+            models.verify(found.theta, coefficients_at(paths, found.theta))
+        except PathBroken as broken:
+            raise Abandoned(
+                f"The pieces could not all be examined ({broken}), so the search went by solves."
+            ) from broken
+        except Disagrees as reason:
+            raise Abandoned(
+                f"The exact search found what the criterion denies ({reason}), so it went by solves."
+            ) from reason
+        return found
+
+
+def coefficients_at(paths: Sequence[FoldPath], theta: Any) -> list[np.ndarray]:
+    """The coefficients of every fold at `(log alpha, l1_ratio)`, by paths walked anew."""
+    alpha, share = float(np.exp(theta[0])), float(theta[1])
+    coefs = []
+    for path in paths:
+        path = path.with_ridge(alpha * (1 - share))
+        path.extend(alpha * share)
+        coefs.append(path.coefficients(alpha * share))
+    return coefs
 
 
 AtOnce = Callable[[Callable[[float], tuple[Place, int]], Sequence[float]], Sequence[tuple[Place, int]]]
@@ -196,22 +250,19 @@ def tune_elastic_net(
     elements = np.concatenate([place.elements for place in (end, *(p for p in ends if p is not end))])
     if np.ptp(elements, axis=0).max() <= small:
         elements = elements[:1]
+    finished = Outcome.budget if journal.exhausted else Outcome.no_progress
     distance = distance_to(elements, end.bound)
-    outcome, verdict = _judge(end, distance, small, len(elements) > 1, journal)
-    return TuneResult(
-        theta=jnp.asarray(end.theta),
-        value=end.value,
-        status=outcome,
-        stationarity=Stationarity(elements, distance, verdict, False),
-        history=journal.history,
-        solves=journal.solves,
-        seconds=journal.seconds,
-        standard_error=float(fold_error(end.fold_values)),
-        scope=f"the lowest of {len(places)} exact paths, a decade of ridge apart, and a local search from it",
-        fold_values=end.fold_values,
-        place=end.theta,
-        notes=journal.notes,
+    verdict = judge(
+        elements,
+        distance,
+        small=small,
+        kink=len(elements) > 1,
+        end=Outcome.stopped if journal.stopped else finished,
+        flat="here" if end.empty else "",
+        where=", with l1_ratio on its bound" if end.bound and distance <= small else "",
     )
+    scope = f"the lowest of {len(places)} exact paths, a decade of ridge apart, and a local search from it"
+    return journal.result(jnp.asarray(end.theta), end.theta, end.fold_values, verdict, scope)
 
 
 def _closed_in(
@@ -248,18 +299,3 @@ def _closed_in(
         else:
             low, high = (middle, high) if middle.slope < 0 else (low, middle)
     return [low, high]
-
-
-def _judge(end: Place, distance: float, small: float, kink: bool, journal: Journal) -> tuple[Outcome, str]:
-    if end.empty:
-        return Outcome.flat, "stationary: the solution is zero here, where the criterion is flat"
-    bound = ", with l1_ratio on its bound" if end.bound else ""
-    if distance <= small:
-        if kink:
-            return Outcome.stationary_kink, f"stationary at a kink{bound}"
-        return Outcome.stationary_smooth, f"stationary, smooth{bound}"
-    if journal.stopped:
-        return Outcome.stopped, "not stationary: the search was stopped"
-    if journal.exhausted:
-        return Outcome.budget, "not stationary yet"
-    return Outcome.no_progress, "not stationary, as far as the elements found tell"
