@@ -28,10 +28,8 @@ from ..tuning.criteria.losses import Loss
 from ..tuning.criteria.workers import InTurn
 from ..tuning.tune import exactly
 from .families import AbstractFamily, Groups, Lasso
+from .thresholds import THRESHOLDS
 from .workers import Joblib
-
-COLUMNS = 32  # up to here data are small, and filled up so that one program serves them all
-EVALUATIONS = 1000, 300  # of the criterion at most, by default: for one hyperparameter, and for several
 
 
 class FamilyFolds(AbstractCriterion):
@@ -58,7 +56,7 @@ class FamilyFolds(AbstractCriterion):
         folds: list[Fold],
         loss: Loss,
         filler: float,
-        evaluations: tuple[int, int] = EVALUATIONS,
+        evaluations: tuple[int, int] = THRESHOLDS.evaluations,
         n_jobs: int | None = None,
     ):
         self.family, self.groups, self.weights, self.folds, self.loss = family, groups, weights, folds, loss
@@ -91,16 +89,18 @@ class FamilyFolds(AbstractCriterion):
 
     def _fill(self) -> FamilyFolds:
         n, p = self.X.shape
-        if isinstance(self.X, AbstractDesign) or n > self.family.rows[-1] or p > COLUMNS:
+        if isinstance(self.X, AbstractDesign) or n > self.family.rows[-1] or p > THRESHOLDS.columns:
             return self
         other = copy.copy(self)
-        rows, columns = min(room for room in self.family.rows if room >= n) - n, COLUMNS - p
+        rows, columns = min(room for room in self.family.rows if room >= n) - n, THRESHOLDS.columns - p
         y = np.pad(self.y, [(0, rows)] + [(0, 0)] * (self.y.ndim - 1), constant_values=self.filler)
         other.X, other.y = jax.device_put((np.pad(self.X, ((0, rows), (0, columns))), y))
         other.folds = [Fold(*(np.pad(side, (0, rows)) for side in fold)) for fold in self.folds]
         if self.groups is not None:  # every column may be a group; groups without columns have weight one and no effect
-            weights = np.pad(self.groups.weights, (0, COLUMNS - len(self.groups.weights)), constant_values=1.0)
-            labels = np.pad(self.groups.labels, (0, columns), constant_values=COLUMNS - 1)
+            weights = np.pad(
+                self.groups.weights, (0, THRESHOLDS.columns - len(self.groups.weights)), constant_values=1.0
+            )
+            labels = np.pad(self.groups.labels, (0, columns), constant_values=THRESHOLDS.columns - 1)
             other.groups = Groups(*jax.device_put((labels, weights)))
         other._filled = other
         return other

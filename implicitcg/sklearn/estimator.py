@@ -22,11 +22,10 @@ from ..base import SolveError
 from ..core import Certificate
 from ..tuning import Outcome, Step, TuneResult, tune
 from ..tuning.exact.rows import coefficients
-from .criterion import EVALUATIONS, FamilyFolds
+from .criterion import FamilyFolds
 from .families import AbstractFamily, Box, Groups
 from .folds import folds_of, scoring_of
-
-DENSE = 4_000_000  # entries up to which a sparse X is filled: 32 MB, and every method is quicker on it
+from .thresholds import THRESHOLDS
 
 
 class AbstractGradientCV(BaseEstimator, abc.ABC):
@@ -111,7 +110,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         if self.intercept_.ndim == 0:
             self.intercept_ = float(self.intercept_)
 
-    _evaluations = EVALUATIONS
+    _evaluations = THRESHOLDS.evaluations
     _classifier = False
     _multi_output = False
     _filler = 0.0
@@ -145,7 +144,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         if not weights.sum() > 0:
             raise ValueError("sample_weight is zero everywhere: there is no sample to fit.")
         y = self._responses(y)
-        if scipy.sparse.issparse(X) and X.shape[0] * X.shape[1] <= DENSE:
+        if scipy.sparse.issparse(X) and X.shape[0] * X.shape[1] <= THRESHOLDS.dense:
             X = X.toarray()
         X = X.astype(np.float64)
         scoring = scoring_of(self.scoring, self._default_scoring())

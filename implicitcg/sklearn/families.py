@@ -19,6 +19,7 @@ from ..linear import design
 from ..models import elastic_net, lasso, multitask_lasso, sparse_logistic, svr
 from ..penalties import GroupL2, LeastSquares
 from ..tuning.criteria.criterion import Declared
+from .thresholds import THRESHOLDS
 
 DECADES = 4  # below the penalty at which every solution is empty
 FLOOR, CEILING = 1e-2, 1e2  # of the best common penalty: what one feature of a weighted LASSO may have
@@ -44,7 +45,7 @@ class AbstractFamily(abc.ABC):
     """A model in its search coordinates `theta` `(d,)`, such as logarithms of penalties."""
 
     fit_intercept: bool
-    rows: ClassVar[tuple[int, ...]] = (256,)  # small data are filled up to the next of these
+    rows: ClassVar[tuple[int, ...]] = THRESHOLDS.rows  # small data are filled up to the next of these
 
     @abc.abstractmethod
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
@@ -211,7 +212,7 @@ class LinearSVR(AbstractFamily):
     An intercept is the coefficient of a constant column, penalised like the rest, as in scikit-learn's `LinearSVR`.
     """
 
-    rows: ClassVar[tuple[int, ...]] = (64, 256)  # the work of a solve grows with them
+    rows: ClassVar[tuple[int, ...]] = THRESHOLDS.rows_of_vectors
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
         if self.fit_intercept:

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
+from ..base import labels
 from .criterion import FamilyFolds, lasso_place
 from .estimator import AbstractGradientCV
 from .families import (
@@ -21,6 +22,7 @@ from .families import (
     MultiTaskLasso,
     WeightedLasso,
 )
+from .thresholds import THRESHOLDS
 
 
 class AbstractGradientRegressorCV(RegressorMixin, AbstractGradientCV):
@@ -148,8 +150,6 @@ class GradientGroupLassoCV(AbstractGradientRegressorCV):
         return GroupLasso(self.fit_intercept)
 
     def _groups(self, p: int) -> Groups | None:
-        from ..base import labels
-
         found, sizes = labels.groups(np.arange(p) if self.groups is None else self.groups, p)
         return Groups(np.asarray(found), np.sqrt(np.asarray(sizes, np.float64)))
 
@@ -195,7 +195,7 @@ class GradientLinearSVRCV(AbstractGradientRegressorCV):
     Source: Ho, Lin, Large-scale linear support vector regression, JMLR 2012.
     """
 
-    _evaluations = (1000, 150)
+    _evaluations = THRESHOLDS.evaluations_of_vectors
 
     def _family(self) -> AbstractFamily:
         return LinearSVR(self.fit_intercept)

@@ -83,10 +83,6 @@ class Task:
         return Checkpoint(self.checkpoint, identity)
 
 
-class Abandoned(Exception):
-    """A strategy cannot keep what it promised; the text tells the user why the search went another way."""
-
-
 class AbstractStrategy(abc.ABC):
     """One way to do a task."""
 

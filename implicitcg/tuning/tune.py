@@ -8,6 +8,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from .abandoned import Abandoned
 from .criteria.criterion import AbstractCriterion
 from .exact.one_strength import AlongPath
 from .exact.two_strengths import AlongRidges
@@ -19,7 +20,7 @@ from .search.devices import axis_of
 from .search.journal import Journal
 from .search.log import Progress
 from .search.optimisers import AbstractSearch
-from .strategy import Abandoned, AbstractStrategy, Task
+from .strategy import AbstractStrategy, Task
 
 # the first that applies is taken: all that is exact, then by solves what is one number, then anything
 STRATEGIES: tuple[type[AbstractStrategy], ...] = (AlongPath, AlongRidges, BySolves, ByDescent)

@@ -10,12 +10,11 @@ from ..criteria.losses import is_convex
 from ..result import Curve, Outcome, Stationarity, TuneResult
 from ..search.journal import Journal
 from ..search.judge import fold_error, judge_slopes
-from ..strategy import Abandoned, AbstractStrategy, Task
+from ..strategy import AbstractStrategy, Task
 from .checkpoint import restore, state
 from .fold_path import FoldData, FoldPath
 from .minimise import ExactMinimum, Sampler, minimise
-from .path import PathBroken
-from .recognise import Disagrees, OneStrength, recognise
+from .recognise import OneStrength, recognise
 from .strength import Strength
 
 GRID = 200  # evenly spaced thetas that fill the curve between knots
@@ -36,16 +35,7 @@ class AlongPath(AbstractStrategy):
 
     def run(self) -> TuneResult:
         assert self.known is not None
-        try:
-            return _searched(self.task, self.known)
-        except PathBroken as broken:
-            raise Abandoned(
-                f"The pieces could not all be examined ({broken}), so the search went by solves."
-            ) from broken
-        except Disagrees as reason:
-            raise Abandoned(
-                f"The exact search found what the criterion denies ({reason}), so it went by solves."
-            ) from reason
+        return _searched(self.task, self.known)
 
 
 def _searched(task: Task, known: OneStrength) -> TuneResult:

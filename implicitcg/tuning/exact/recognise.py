@@ -20,6 +20,7 @@ from ...equations.forms import LassoForm, lasso_form
 from ...equations.one_parameter import Form, read
 from ...linear import AbstractDesign
 from ...solvers.lasso.quadratic_loss import gap_tolerance
+from ..abandoned import Abandoned
 from ..criteria.criterion import AbstractCriterion, Declared
 from ..criteria.degrees import penalised_by_response
 from ..criteria.information import AbstractInformation
@@ -31,8 +32,11 @@ from .strength import Strength, common_strength
 PREDICTED = 1e-7  # of the largest target, by which predictions along a path may be off
 
 
-class Disagrees(Exception):
-    """The exact search and the criterion differ at the answer; the text says in what."""
+class Disagrees(Abandoned):
+    """The exact search and the criterion differ at the answer."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"The exact search found what the criterion denies ({reason}), so it went by solves.")
 
 
 @dataclass(frozen=True)

@@ -26,18 +26,16 @@ from ..result import Outcome, TuneResult
 from ..search.journal import Journal
 from ..search.judge import judge
 from ..search.log import Progress
-from ..strategy import Abandoned, AbstractStrategy
+from ..strategy import AbstractStrategy
+from ..thresholds import THRESHOLDS
 from .fold_path import FoldPath
 from .minimise import Sampler, minimise
-from .path import PathBroken
-from .recognise import Disagrees, Models, elastic_net_folds
+from .recognise import Models, elastic_net_folds
 
 LEAST_SHARE = 0.01  # of the l1 norm
 LEAST = LEAST_SHARE / (1 - LEAST_SHARE)  # the l1 penalty there, relative to the ridge
 LOWEST = 1e-4  # of the empty penalty, down to which a path is walked
 WEAKEST = -3  # decades of the first ridge, relative to the mean curvature of the features
-WORSE = 1.15  # times the lowest value on its path, and rising: where a walk has seen enough
-HOPELESS = 1.05  # times the lowest value of all: the coarse search ends at a ridge beyond it, if the profile rises
 STEPS = 60  # ridges tried at most to close in on the best
 
 
@@ -73,6 +71,8 @@ class Place:
         (a, below), (b, above) = self.sides
         if self.least:  # moving along the bound
             return float(above + b * LEAST)
+        # At a kink the best c stays on it while the ridge moves, along a direction in which the two sides change alike.
+        # The weights b and -a are those for which the slopes by c cancel: the element of the hull without a c part.
         if a < 0 < b:
             return float((b * below - a * above) / (b - a))
         return float(below if abs(a) <= abs(b) else above)
@@ -134,18 +134,9 @@ class AlongRidges(AbstractStrategy):
         def spread(walk: Any, ridges: Sequence[float]) -> Any:
             return workers.in_processes(walk, [(ridge,) for ridge in ridges])
 
-        try:
-            together = spread if workers.several else None
-            found = tune_elastic_net(paths, self.task.tolerance(exact=True), self.task.journal, together)
-            models.verify(found.theta, coefficients_at(paths, found.theta))
-        except PathBroken as broken:
-            raise Abandoned(
-                f"The pieces could not all be examined ({broken}), so the search went by solves."
-            ) from broken
-        except Disagrees as reason:
-            raise Abandoned(
-                f"The exact search found what the criterion denies ({reason}), so it went by solves."
-            ) from reason
+        together = spread if workers.several else None
+        found = tune_elastic_net(paths, self.task.tolerance(exact=True), self.task.journal, together)
+        models.verify(found.theta, coefficients_at(paths, found.theta))
         return found
 
 
@@ -191,8 +182,10 @@ class Profile:
             nonlocal lowest, before_that
             c = max(float(path.c[-1]) for path in paths)
             value = float(sampler(np.array([c]), True).values.mean())
+            # a path may fall again below its lowest value, but hardly once it is far above and rising; near a penalty
+            # where the neighbouring ridges had their minima a first rise is enough
             lowest, rising, before_that = min(lowest, value), value > before_that, value
-            return rising and value > lowest * (1.0 if c < near else WORSE)
+            return rising and value > lowest * (1.0 if c < near else THRESHOLDS.worse)
 
         least = max(LOWEST * empty, ridge * LEAST)
         found = minimise(sampler, (min(least, empty), empty), report, enough)
@@ -224,6 +217,8 @@ def tune_elastic_net(
     def finish() -> bool:
         return journal.exhausted or journal.stopped
 
+    # A ridge begins to matter where it is a part of the mean curvature of the features. It ends where the share of the
+    # l1 norm is the least at the penalty that leaves nothing: beyond, all models are empty.
     curvature = float(np.mean([np.mean(np.square(fold.path.X)) for fold in folds]))
     most = max(fold.path.c_max for fold in folds) / LEAST
     decades = max(int(np.ceil(np.log10(most / curvature) - WEAKEST)), 0)
@@ -241,7 +236,7 @@ def tune_elastic_net(
             places.append(profile.seen(place))
         else:
             places.append(profile(ridge))
-        if places[-1].value > HOPELESS * profile.best and places[-1].slope > 0 and len(places) > 1:
+        if places[-1].value > THRESHOLDS.hopeless * profile.best and places[-1].slope > 0 and len(places) > 1:
             break
     best = int(np.argmin([place.value for place in places]))
     small = tol * abs(places[best].value)
@@ -287,6 +282,8 @@ def _closed_in(
         if b - a <= 1e-9 * (1 + abs(a)):
             break
         slopes = [place.slope * (place.ridge + weakest) for place in (low, high)]
+        # the secant of the slope, kept away from the ends; every third step halves, as the slope jumps at kinks and a
+        # secant of a jump would creep
         share = 0.5
         if slopes[0] < 0 < slopes[1] and step % 3 != 2:
             share = float(np.clip(-slopes[0] / (slopes[1] - slopes[0]), 0.01, 0.99))

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..result import Outcome, TuneResult
 from ..strategy import AbstractStrategy
+from ..thresholds import THRESHOLDS
 from .journal import Journal
 from .judge import judge_slopes
-from .one_dimension import COARSE, SPAN, Evaluate, Search, find_range, search
+from .one_dimension import SPAN, Evaluate, Search, find_range, search
 from .oracle import AbstractOracle, Point, curve_through
 
 FURTHER = 3  # decades of a penalty by which a range that a criterion named grows where the best is its lower end
@@ -138,7 +139,7 @@ def _result(
         best.theta,
         best.values,
         (outcome, stationarity),
-        f"best of the range by a path of {COARSE} points and refinement: {how}",
+        f"best of the range by a path of {THRESHOLDS.coarse} points and refinement: {how}",
         bounds=(float(found.points[0].theta[0]), float(found.points[-1].theta[0])),
         curve=curve_through(points),
         knots=np.array(knots),
