@@ -20,7 +20,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ..core import AbstractProblem
-from ..linear import AbstractDesign, design
+from ..linear import design
 from ..solving import solve
 from ..tuning.criteria.criterion import AbstractCriterion, FoldProgram, evaluate
 from ..tuning.criteria.folds import Fold
@@ -60,9 +60,8 @@ class FamilyFolds(AbstractCriterion):
         n_jobs: int | None = None,
     ):
         self.family, self.groups, self.weights, self.folds, self.loss = family, groups, weights, folds, loss
-        self.host, made = X, design.design_matrix(X)
-        self.X: Any = made if isinstance(made, AbstractDesign) else jax.device_put(made)
-        self.y = jax.device_put(y)
+        self.host, self.y = X, jax.device_put(y)
+        self.X: Any = jax.device_put(X) if self.dense else design.design_matrix(X)
         self.declared = family.declared()
         self.evaluations, self.filler = evaluations, filler
         self.workers = InTurn() if n_jobs is None else Joblib(n_jobs)
@@ -71,6 +70,11 @@ class FamilyFolds(AbstractCriterion):
 
     def problem(self, X: Any, y: Any, theta: Any, weights: Any = None) -> AbstractProblem:
         return self.family.problem(X, y, jnp.reshape(theta, -1), weights, self.groups)
+
+    @property
+    def dense(self) -> bool:
+        """Whether the features are an array."""
+        return isinstance(self.host, np.ndarray)
 
     def predict(self, value: Any, X: Any) -> Array:
         return self.family.predict(value, X)
@@ -89,7 +93,7 @@ class FamilyFolds(AbstractCriterion):
 
     def _fill(self) -> FamilyFolds:
         n, p = self.X.shape
-        if isinstance(self.X, AbstractDesign) or n > self.family.rows[-1] or p > THRESHOLDS.columns:
+        if not self.dense or n > self.family.rows[-1] or p > THRESHOLDS.columns:
             return self
         other = copy.copy(self)
         rows, columns = min(room for room in self.family.rows if room >= n) - n, THRESHOLDS.columns - p

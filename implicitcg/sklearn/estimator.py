@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ..base import SolveError
+from ..base import SolveError, code_of
 from ..core import Certificate
 from ..tuning import Outcome, Step, TuneResult, tune
 from ..tuning.exact.rows import coefficients
@@ -196,11 +196,11 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         family, data = criterion.family, criterion.filled()
         problem, start = data.posed(theta, weights)
         known = None
-        if (l1 := family.l1_and_ridge(theta)) is not None and isinstance(criterion.host, np.ndarray):
+        if (l1 := family.l1_and_ridge(theta)) is not None and criterion.dense:
             known = coefficients(criterion.host, np.asarray(criterion.y), weights, self.fit_intercept, *l1)
         if known is None:
             root, status = data.solved(theta, weights, start)
-            if int(np.asarray(status._value)) != 0:
+            if int(np.asarray(code_of(status))) != 0:
                 raise SolveError(status, "This was the fit on all rows, at the hyperparameters that the folds chose.")
         else:
             root = jax.device_put(np.pad(known[0], (0, start.size - known[0].size)))

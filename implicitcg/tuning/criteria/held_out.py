@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike, Float
 
 from ...base import checks
 from ...core import AbstractProblem
-from ...linear import AbstractDesign, design
+from ...linear import design
 from .criterion import AbstractCriterion
 from .folds import Fold, split, weighted
 from .losses import Loss, named
@@ -100,7 +100,7 @@ class CrossValidation(AbstractCriterion):
         self.X, self.y = data_of(X, y)
         self.loss = named(loss)
         self.batched = batched
-        sparse = isinstance(self.X, AbstractDesign)
+        sparse = not isinstance(self.X, Array)
         # splitters count rows and may read `y`; a column of zeros stands in for a matrix that is never filled
         self.folds = split(cv, np.zeros((len(self.y), 1)) if sparse else np.asarray(self.X), np.asarray(self.y))
         weights = checks.sample_weight(sample_weight, len(self.y), self.X.dtype)
@@ -116,4 +116,5 @@ class CrossValidation(AbstractCriterion):
 
 def data_of(X: Any, y: Any) -> tuple[Array, Array]:
     """The data checked: `y` of shape `(n,)`, or `(n, t)` for several tasks."""
-    return design.with_responses(X, y) if np.ndim(y) == 2 else design.with_response(X, y)
+    made, y = design.with_responses(X, y) if np.ndim(y) == 2 else design.with_response(X, y)
+    return design.as_given(made), y

@@ -14,7 +14,7 @@ def relative_gap(form: LassoForm, coef: np.ndarray) -> float:
     cancellation, as in `solvers.lasso.quadratic_loss.relative_gap`. A correlation exceeds its penalty only by what goes
     beyond the rounding of the product that it comes from. An unpenalised feature adds what moving it alone would gain.
     """
-    X, y = np.asarray(form.loss.X, np.float64), np.asarray(form.loss.y, np.float64)
+    X, y = np.asarray(form.loss.X.entries, np.float64), np.asarray(form.loss.y, np.float64)
     alpha, ridge = (np.asarray(np.broadcast_to(part, coef.shape), np.float64) for part in form.strengths())
     s = np.full(len(y), 1.0) if form.loss.sample_weight is None else np.asarray(form.loss.sample_weight, np.float64)
     s = s / s.sum()

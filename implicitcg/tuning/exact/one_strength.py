@@ -61,10 +61,14 @@ def _searched(task: Task, known: OneStrength) -> TuneResult:
     kept = task.kept()
     restore(paths, kept.read()[0])
 
+    def keep() -> None:
+        if kept.path is not None and all(path.knots for path in paths):
+            kept.write(state(paths), [])
+
     def report(pieces: int, value: float) -> None:
         journal.spend(pieces - journal.solves, "pieces", value)
-        if kept.due and all(path.knots for path in paths):
-            kept.write(state(paths), [])
+        if kept.due:
+            keep()
 
     found = minimise(sampler, c_range, report, lambda: journal.late or journal.stopped)
     if found.cut and not (journal.late or journal.stopped):
@@ -72,7 +76,7 @@ def _searched(task: Task, known: OneStrength) -> TuneResult:
         journal.interrupted = journal.stopped = True
         journal.tell("Interrupted by the user; the best point so far is returned.")
     else:
-        kept.write(state(paths), [])
+        keep()
     place = float(strength.inverse(found.c))
     theta = coordinates.one(place)
     known.verify(float(np.asarray(place, coordinates.dtype)), theta, paths)

@@ -18,7 +18,6 @@ import numpy as np
 
 from ...equations.forms import LassoForm, lasso_form
 from ...equations.one_parameter import Form, read
-from ...linear import AbstractDesign
 from ...solvers.lasso.quadratic_loss import gap_tolerance
 from ..abandoned import Abandoned
 from ..criteria.criterion import AbstractCriterion, Declared
@@ -161,14 +160,13 @@ def _declared_folds(criterion: AbstractCriterion, declared: Declared) -> list[Fo
 
 
 def _on_dense_rows(criterion: AbstractCriterion) -> bool:
-    dense = not isinstance(criterion.X, AbstractDesign) and criterion.y.ndim == 1
+    dense = isinstance(criterion.X, jax.Array) and criterion.y.ndim == 1
     return criterion.of_predictions and dense and criterion.solver is None
 
 
 def _fixed(form: LassoForm) -> bool:
     """Whether the data are arrays, and do not depend on `theta`."""
-    parts = (form.loss.X, form.loss.y, form.loss.sample_weight)
-    return form.dense and not any(isinstance(part, Form) for part in parts)
+    return form.dense and not any(isinstance(leaf, Form) for leaf in jax.tree.leaves(form.loss))
 
 
 def _data(criterion: AbstractCriterion, k: int, form: LassoForm, penalties: np.ndarray) -> FoldData:
@@ -179,7 +177,7 @@ def _data(criterion: AbstractCriterion, k: int, form: LassoForm, penalties: np.n
     else:
         X, y = X[rows], y[rows]
     return FoldData(
-        np.asarray(loss.X),
+        np.asarray(loss.X.entries),
         np.asarray(loss.y),
         None if weights is None else np.asarray(weights, np.float64),
         loss.fit_intercept,

@@ -14,7 +14,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
-from ...base import SolveError, Status
+from ...base import SolveError, Status, code_of
 from ..criteria.criterion import AbstractCriterion, evaluate
 from ..result import Curve
 from .checkpoint import EvaluationLog
@@ -198,7 +198,7 @@ def record_of(
     notes: list[str] = []
     usable = True
     for value, gradient, status in zip(values, gradients, statuses, strict=True):
-        if int(np.asarray(status._value)) != 0:
+        if int(np.asarray(code_of(status))) != 0:
             usable = False
             notes.append(f"An inner solve failed. {Status[status]}")
         elif not np.isfinite(value):
