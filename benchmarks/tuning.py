@@ -181,7 +181,7 @@ def measure(name: str, data: str) -> dict[str, float]:
 
 def error_at(X: np.ndarray, y: np.ndarray, alpha: float) -> float:
     """The mean over five contiguous folds of the squared error, at the exact solution of every fold."""
-    from implicitcg.tuning.criteria.criteria import split
+    from implicitcg.tuning.criteria.folds import split
     from implicitcg.tuning.exact.path import LassoPath
 
     losses = []

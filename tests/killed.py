@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import implicitcg as icg
-from implicitcg.tuning.exact import checkpoint as path_checkpoint
 from implicitcg.tuning.search import checkpoint
 
 RANDOM = np.random.default_rng(0)
@@ -28,7 +27,7 @@ y = X[:, :20] @ RANDOM.standard_normal(20) + RANDOM.standard_normal(120)
 
 def run(kind: str, file: Path) -> dict[str, np.ndarray]:
     """One search from its beginning or from the checkpoint."""
-    checkpoint.INTERVAL = path_checkpoint.INTERVAL = 0.0  # written after every evaluation and every stage
+    checkpoint.INTERVAL = 0.0  # written after every evaluation and every stage
     if kind == "path":
         criterion = icg.tuning.CrossValidation(lambda X, y, t: icg.lasso(X, y, jnp.exp(t)), X, y, cv=5)
         found = icg.tune(criterion, 0.0, checkpoint=file, progress=False)

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, ShuffleSplit
 import implicitcg as icg
 from implicitcg.tuning import CrossValidation, HoldOut, tune
 from implicitcg.tuning.criteria import losses
-from implicitcg.tuning.criteria.criteria import split
+from implicitcg.tuning.criteria.folds import split
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((13, 3))

@@ -58,7 +58,7 @@ def test_what_is_read_is_the_strength_at_every_value(name):
     found = recognise(CrossValidation(lambda X, y, t: icg.lasso(X, y, strength(t)), X, y, cv=3), 0.5, jnp.asarray)
     assert found is not None
     for t in (0.1, 0.5, 3.0, 40.0):
-        alpha = found.strength.at(t) * found.paths[0].path.v
+        alpha = found.strength.at(t) * found.folds[0].penalties
         np.testing.assert_allclose(alpha, np.broadcast_to(expected(t), (8,)), rtol=1e-13)
 
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import ElasticNet, enet_path
 
 from implicitcg.sklearn import GradientElasticNetCV, GradientLassoCV
 from implicitcg.tuning import Outcome
-from implicitcg.tuning.criteria.criteria import split
+from implicitcg.tuning.criteria.folds import split
 from implicitcg.tuning.criteria.losses import squared
 from implicitcg.tuning.exact.fold_path import FoldPath
 from implicitcg.tuning.exact.minimise import Sampler

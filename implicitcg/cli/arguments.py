@@ -69,7 +69,7 @@ def _tune(commands: argparse._SubParsersAction) -> None:
     )
     model.add_argument("--cv", metavar="FOLDS", type=_at_least(2), default=5, help="number of folds (default 5)")
     model.add_argument("--seed", metavar="N", type=_at_least(0), default=0, help="how rows are shuffled into folds")
-    model.add_argument("--float32", action="store_true", help="single precision (default: double)")
+    model.add_argument("--float32", action="store_true", help="data and coefficients in single precision")
     output = tune.add_argument_group("output")
     output.add_argument("--plot", metavar="FILE", help="draw the search and the coefficients (.png, .svg, .pdf)")
     output.add_argument("--out", metavar="FILE", help="write the model as JSON, for `implicitcg predict`")

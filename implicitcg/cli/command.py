@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
 from ..base import needs
@@ -17,9 +16,9 @@ from .arguments import parser
 from .datasets import Data, bundled, check_for_fit, from_csv, with_tasks
 from .features import learn_recipe
 from .files import check_outputs, write_all
-from .fit import LASSO, folds, tuned
+from .fit import folds, tuned
 from .mistakes import Mistake, listed
-from .models import check_model, groups_of, tuned_by_estimator
+from .models import check_model, groups_of
 from .peer import lasso_cv
 from .picture import check_picture, draw, draw_search
 from .predict import run as run_predict
@@ -79,15 +78,8 @@ def run_tune(arguments: argparse.Namespace) -> int:
     if chatty:
         _announce(errors, data, title, arguments)
     splits = folds(len(y), arguments.cv, arguments.seed)
-    # an application may choose the precision; the context leaves JAX's configuration as it was
     progress, lasso = chatty and errors.is_terminal, arguments.model == "lasso"
-    with jax.enable_x64(not arguments.float32):
-        if lasso:
-            fit = tuned(LASSO, X, y, splits, progress=progress)
-        else:
-            fit = tuned_by_estimator(
-                arguments.model, X, y, splits, seed=arguments.seed, progress=progress, groups=groups
-            )
+    fit = tuned(arguments.model, X, y, splits, seed=arguments.seed, progress=progress, groups=groups)
     if not fit.search.converged:
         _tell(errors, f"warning: {fit.search.reason}")
     peer = lasso_cv(X, y, splits) if arguments.compare and lasso else None

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core import Certificate
-from ..models import lasso
-from ..solving import certify, solve
-from ..tuning import CrossValidation, Outcome, TuneResult, tune
+from ..tuning import TuneResult
+from .mistakes import Mistake
+from .models import ESTIMATORS
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
-Model = Callable[[Any, Any, Any], Any]
-
-
-def _lasso(X: Any, y: Any, log_alpha: Any) -> Any:
-    return lasso(X, y, jnp.exp(log_alpha), fit_intercept=True)
-
-
-LASSO: Model = _lasso
 
 
 class Tasks(NamedTuple):
@@ -71,39 +61,40 @@ def penalty_for_nothing(X: NDArray, y: NDArray) -> float:
     return float(np.max(np.abs((X - X.mean(axis=0)).T @ (y - y.mean()))) / len(y))
 
 
-def tuned(model: Model, X: NDArray, y: NDArray, splits: list[Split], *, progress: bool = False) -> Fit:
-    """Search `log(alpha)` of a LASSO with an intercept over the splits, then fit all rows at the best value.
-
-    The search covers four decades below the penalty at which every fold is empty, and seven when the error still falls
-    there. Single precision stops at four: below, the rounding of the data exceeds the penalty.
+def tuned(
+    name: str,
+    X: NDArray,
+    y: NDArray,
+    splits: list[Split],
+    *,
+    seed: int,
+    progress: bool = False,
+    groups: NDArray[np.intp] | None = None,
+) -> Fit:
+    """Search the hyperparameters of the model `name` over the splits by its estimator, fit all rows, and certify.
 
     Raises:
-        RuntimeError: a solve failed, with its advice.
+        Mistake: a target with other values than 0 and 1 where there are classes. RuntimeError: a solve failed.
     """
-    from ..sklearn.exact import coefficients
-    from ..sklearn.oracle import residual_at
+    if name == "sparse_logistic" and not np.array_equal(np.unique(y), [0, 1]):
+        raise Mistake("sparse_logistic needs a target of 0 and 1, both present. Another model predicts numbers.")
+    from .. import sklearn as estimators
 
-    criterion = CrossValidation(model, X, y, cv=splits)
-    highest = max(penalty_for_nothing(X[train], y[train]) for train, _ in splits) or 1.0
-    start = jnp.asarray(np.log(0.1 * highest), X.dtype)
-    for lowest in (1e-4, 1e-7):
-        bounds = (float(np.log(lowest * highest)), float(np.log(1.05 * highest)))
-        search = tune(criterion, start, bounds=bounds, progress=progress)
-        if search.status is not Outcome.at_lower_end or X.dtype == np.float32:
-            break
-    if search.status is Outcome.inner_failure:
-        raise RuntimeError(" ".join([search.reason, *search.notes]))
     begin = time.perf_counter()
-    alpha = float(np.exp(search.theta))
-    problem = model(X, y, search.theta)
-    # the path of all rows ends at its solution, where a solver would first be compiled
-    known = coefficients(X, y, np.ones(len(y)), True, alpha) if X.dtype == np.float64 else None
-    if known is None:
-        solution = solve(problem)
-        coef, intercept = np.asarray(solution.value.coef, np.float64), float(solution.value.intercept)
-        certificate = certify(problem, solution)
-    else:
-        coef, intercept = known
-        certificate = problem.certificate(coef, float(residual_at(problem, coef)), None)
-    seconds = time.perf_counter() - begin
-    return Fit(search, alpha, coef, intercept, certificate, seconds, {"alpha": alpha})
+    options = {} if groups is None else {"groups": groups}
+    estimator = getattr(estimators, ESTIMATORS[name])(cv=splits, random_state=seed, verbose=progress, **options)
+    found: Any = estimator.fit(X, y.astype(int) if name == "sparse_logistic" else y)
+    names = [name for name in ("alpha_", "l1_ratio_", "C_", "epsilon_") if name in vars(found)]
+    hyperparameters = {name.removesuffix("_"): np.asarray(getattr(found, name)).tolist() for name in names}
+    several = y.ndim == 2
+    coefs = np.atleast_2d(found.coef_).astype(np.float64)
+    return Fit(
+        search=found.tuning_,
+        alpha=float(found.alpha_) if np.ndim(found.alpha_) == 0 else float("nan"),
+        coef=np.linalg.norm(coefs, axis=0) if several else coefs[0],
+        intercept=float(np.ravel(found.intercept_)[0]),
+        certificate=found.certificate_,
+        seconds=time.perf_counter() - begin - found.tuning_.seconds,
+        hyperparameters=hyperparameters,
+        tasks=Tasks(coefs, np.asarray(found.intercept_, np.float64)) if several else None,
+    )

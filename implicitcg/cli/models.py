@@ -1,19 +1,17 @@
-"""The models beside the LASSO: tuned by the estimators of `implicitcg.sklearn`."""
+"""The models by name: which estimator of `implicitcg.sklearn` tunes each, and what may be asked of it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .features import Recipe
-from .fit import Fit, Split, Tasks
 from .mistakes import Mistake, closest
 
 ESTIMATORS = {
+    "lasso": "GradientLassoCV",
     "elastic_net": "GradientElasticNetCV",
     "weighted_lasso": "GradientWeightedLassoCV",
     "linear_svr": "GradientLinearSVRCV",
@@ -21,7 +19,7 @@ ESTIMATORS = {
     "group_lasso": "GradientGroupLassoCV",
     "multitask_lasso": "GradientMultiTaskLassoCV",
 }
-NAMES = ("lasso", *ESTIMATORS)
+NAMES = tuple(ESTIMATORS)
 
 
 def check_model(name: str, *, float32: bool, also: Sequence[str], groups: Sequence[str]) -> None:
@@ -60,42 +58,3 @@ def groups_of(recipe: Recipe, groups: Sequence[str]) -> NDArray[np.intp] | None:
         owners = {owner.get(recipe.inputs[j], -1) for j in factors}
         labels.append(owners.pop() if len(owners) == 1 and -1 not in owners else len(groups) + t)
     return np.unique(labels, return_inverse=True)[1]
-
-
-def tuned_by_estimator(
-    name: str,
-    X: NDArray,
-    y: NDArray,
-    splits: list[Split],
-    *,
-    seed: int,
-    progress: bool = False,
-    groups: NDArray[np.intp] | None = None,
-) -> Fit:
-    """Search the hyperparameters of the model `name` over the splits, and fit it on all rows.
-
-    Raises:
-        Mistake: a target with other values than 0 and 1 where there are classes. RuntimeError: a solve failed.
-    """
-    if name == "sparse_logistic" and not np.array_equal(np.unique(y), [0, 1]):
-        raise Mistake("sparse_logistic needs a target of 0 and 1, both present. Another model predicts numbers.")
-    from .. import sklearn as estimators
-
-    begin = time.perf_counter()
-    options = {} if groups is None else {"groups": groups}
-    estimator = getattr(estimators, ESTIMATORS[name])(cv=splits, random_state=seed, verbose=progress, **options)
-    found: Any = estimator.fit(X, y.astype(int) if name == "sparse_logistic" else y)
-    names = [name for name in ("alpha_", "l1_ratio_", "C_", "epsilon_") if name in vars(found)]
-    hyperparameters = {name.removesuffix("_"): np.asarray(getattr(found, name)).tolist() for name in names}
-    several = y.ndim == 2
-    coefs = np.atleast_2d(found.coef_).astype(np.float64)
-    return Fit(
-        search=found.tuning_,
-        alpha=float(found.alpha_) if np.ndim(found.alpha_) == 0 else float("nan"),
-        coef=np.linalg.norm(coefs, axis=0) if several else coefs[0],
-        intercept=float(np.ravel(found.intercept_)[0]),
-        certificate=found.certificate_,
-        seconds=time.perf_counter() - begin - found.tuning_.seconds,
-        hyperparameters=hyperparameters,
-        tasks=Tasks(coefs, np.asarray(found.intercept_, np.float64)) if several else None,
-    )

@@ -34,11 +34,15 @@ class LassoForm(NamedTuple):
         """Whether the features are an array."""
         return self.loss.X.dense
 
+    def strengths(self) -> tuple[Any, Any]:
+        """`alpha` and `ridge`, which is zero where there is none."""
+        return self.alpha, 0.0 if self.ridge is None else self.ridge
+
     def by_feature(self) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
         """`alpha` and `ridge`, one for each feature."""
         p, dtype = self.loss.dimension()
-        ridge = 0.0 if self.ridge is None else self.ridge
-        return jnp.broadcast_to(self.alpha, (p,)), jnp.broadcast_to(jnp.asarray(ridge, dtype), (p,))
+        alpha, ridge = self.strengths()
+        return jnp.broadcast_to(alpha, (p,)), jnp.broadcast_to(jnp.asarray(ridge, dtype), (p,))
 
 
 def lasso_form(problem: Any) -> LassoForm | None:

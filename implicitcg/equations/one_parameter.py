@@ -58,7 +58,7 @@ def read(function: Callable[[Any], Any], t: Any) -> Any:
     """`function(t)` for all `t`: its tree with a `Line`, an `Exponential` or `Unread` where an array depends on `t`.
 
     Arrays that do not are themselves. `None` where the function wants to know its argument's value, by an `if` of
-    Python or a call of NumPy, and so has no program. Of `t` only the shape `()` and the dtype count.
+    Python or a call of NumPy, and so has no program. Of `t`, a number, only the dtype counts.
     """
     rest: list[Any] = []
 

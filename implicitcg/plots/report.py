@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..tuning import TuneResult
+from .contract import AbstractFound
 from .path import kinks, path
 from .style import CHOSEN, TEXT, matplotlib
 from .tuning import Marks, curve_of, tuning, zoom
 
 
 def report(
-    result: TuneResult,
+    result: AbstractFound,
     rows: Mapping[str, ArrayLike],
     alphas: ArrayLike,
     coefs: ArrayLike,

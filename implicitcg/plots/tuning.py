@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..tuning import Curve, TuneResult
+from .contract import AbstractCurve, AbstractFound
 from .style import CHOSEN, CURVE, KINK, PEER, TEXT, axes, quiet
 
 Marks = Mapping[str, tuple[float, float]]
@@ -16,7 +16,7 @@ Transform = Callable[[ArrayLike], Any]
 
 
 def tuning(
-    result: TuneResult,
+    result: AbstractFound,
     *,
     ax: Any = None,
     transform: Transform = np.exp,
@@ -77,7 +77,7 @@ def tuning(
 
 
 def zoom(
-    result: TuneResult,
+    result: AbstractFound,
     *,
     ax: Any = None,
     transform: Transform = np.exp,
@@ -140,7 +140,7 @@ def zoom(
     return ax
 
 
-def refined(curve: Curve, theta: ArrayLike | None = None) -> tuple[NDArray, NDArray, NDArray]:
+def refined(curve: AbstractCurve, theta: ArrayLike | None = None) -> tuple[NDArray, NDArray, NDArray]:
     """The curve and its standard error at many points `theta`.
 
     Between two points it is the parabola through both with the slope of the first, which follows a least-squares
@@ -162,7 +162,7 @@ def refined(curve: Curve, theta: ArrayLike | None = None) -> tuple[NDArray, NDAr
     return theta, value[left] + slope * step + (rise - slope * gap) * (step / gap) ** 2, error
 
 
-def curve_of(result: TuneResult) -> Curve:
+def curve_of(result: AbstractFound) -> AbstractCurve:
     """The curve of a search over one hyperparameter; a `ValueError` when it was over several."""
     if result.curve is None:
         raise ValueError(
@@ -172,12 +172,12 @@ def curve_of(result: TuneResult) -> Curve:
     return result.curve
 
 
-def _place(result: TuneResult) -> float:
+def _place(result: AbstractFound) -> float:
     """The best point in the coordinates of the search."""
     return float(np.asarray(result.theta)) if result.place is None else float(result.place[0])
 
 
-def trajectory(result: TuneResult, *, ax: Any = None, name: str = "criterion") -> Any:
+def trajectory(result: AbstractFound, *, ax: Any = None, name: str = "criterion") -> Any:
     """Draw how a search over several hyperparameters went: the best value against the solves spent.
 
     Args:
@@ -200,7 +200,7 @@ def trajectory(result: TuneResult, *, ax: Any = None, name: str = "criterion") -
     return ax
 
 
-def _half_width(best: float, knots: NDArray, curve: Curve) -> float:
+def _half_width(best: float, knots: NDArray, curve: AbstractCurve) -> float:
     """Far enough to see about six other kinks, within 0.2 and 15 per cent of the range."""
     span = float(curve.theta[-1] - curve.theta[0])
     distance = np.sort(np.abs(knots - best))
@@ -209,7 +209,7 @@ def _half_width(best: float, knots: NDArray, curve: Curve) -> float:
     return float(np.clip(wanted, 0.002 * span, 0.15 * span))
 
 
-def _marks(ax: Any, result: TuneResult, transform: Transform, marks: Marks | None, name: str) -> None:
+def _marks(ax: Any, result: AbstractFound, transform: Transform, marks: Marks | None, name: str) -> None:
     for (label, (x, y)), marker in zip((marks or {}).items(), "Ds^vp" * 9, strict=False):
         ax.plot([x], [y], marker, mfc="none", mec=PEER, mew=1.6, ms=11, ls="none", label=label, zorder=5)
     best = transform(_place(result))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -20,50 +20,12 @@ from sklearn.utils.validation import (
 
 from ..base import SolveError, code_of
 from ..core import Certificate
-from ..tuning.exact.path import PathBroken
-from ..tuning.result import Outcome, Step, TuneResult
-from ..tuning.search.by_descent import tune_by_descent
-from ..tuning.search.by_solves import tune_by_solves
-from ..tuning.search.coordinates import Coordinates
-from ..tuning.search.journal import Journal
-from ..tuning.search.log import Progress
-from ..tuning.search.strategies import QuasiNewton
-from . import exact
-from .families import AbstractFamily, Box, ElasticNet, Groups, Lasso
-from .folds import Folds, Scoring, folds_of, scoring_of
-from .oracle import Data, WeightedFoldsOracle, filled, posed, read, solved
-
-DENSE = 4_000_000  # entries up to which a sparse X is filled: 32 MB, and every method is quicker on it
-EVALUATIONS = 1000, 300  # of the criterion at most, by default: for one hyperparameter, and for several
-FURTHER = 3  # decades that the range of a single penalty grows by where the best is its lower end
-
-
-class Task(NamedTuple):
-    """What one fit works on: the family, the data as they came and as programs take them, the folds and the loss."""
-
-    family: AbstractFamily
-    X: Any
-    y: np.ndarray
-    weights: np.ndarray
-    groups: Groups | None
-    folds: Folds
-    scoring: Scoring
-    data: Data
-
-    @property
-    def dense(self) -> bool:
-        """Whether `X` is a NumPy array."""
-        return not scipy.sparse.issparse(self.X)
-
-    def empty_from(self) -> float:
-        """The penalty at which every coefficient is zero in every fold; 1 where no feature correlates."""
-        strongest = 0.0
-        for train in self.folds.train:
-            residual = self.family.null_residual(self.y, train)
-            weighted = (train / train.sum()).reshape(-1, *[1] * (residual.ndim - 1)) * residual
-            correlations = np.asarray(self.X.T @ weighted)
-            strongest = max(strongest, float(np.max(self.family.strengths(correlations, self.groups))))
-        return strongest or 1.0
+from ..tuning import Outcome, Step, TuneResult, tune
+from ..tuning.exact.rows import coefficients
+from .criterion import FamilyFolds
+from .families import AbstractFamily, Box, Groups
+from .folds import folds_of, scoring_of
+from .thresholds import THRESHOLDS
 
 
 class AbstractGradientCV(BaseEstimator, abc.ABC):
@@ -148,7 +110,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         if self.intercept_.ndim == 0:
             self.intercept_ = float(self.intercept_)
 
-    _evaluations = EVALUATIONS
+    _evaluations = THRESHOLDS.evaluations
     _classifier = False
     _multi_output = False
     _filler = 0.0
@@ -182,104 +144,76 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         if not weights.sum() > 0:
             raise ValueError("sample_weight is zero everywhere: there is no sample to fit.")
         y = self._responses(y)
-        if scipy.sparse.issparse(X) and X.shape[0] * X.shape[1] <= DENSE:
+        if scipy.sparse.issparse(X) and X.shape[0] * X.shape[1] <= THRESHOLDS.dense:
             X = X.toarray()
         X = X.astype(np.float64)
         scoring = scoring_of(self.scoring, self._default_scoring())
-        folds = folds_of(self.cv, X, y, weights, classifier=self._classifier, per_variance=scoring.per_variance)
-        with jax.enable_x64(True), Progress(bool(self.verbose), self.max_solves) as display:
-            family, groups = self._family(), self._groups(X.shape[1])
-            data = filled(family, X, y, groups, self._filler)
-            task = Task(family, X, y, weights, groups, folds, scoring, data)
-            self._fit(task, Journal(display, None, None), dtype)
+        folds = folds_of(self.cv, y, weights, classifier=self._classifier, per_variance=scoring.per_variance)
+        groups = self._groups(X.shape[1])
+        with jax.enable_x64(True):
+            criterion = FamilyFolds(
+                self._family(), X, y, groups, weights, folds, scoring.loss, self._filler, self._evaluations, self.n_jobs
+            )
+            result = self._search(criterion)
+            self._finish(criterion, result, dtype)
         return self
 
-    def _fit(self, task: Task, journal: Journal, dtype: Any) -> None:
-        exactly = isinstance(task.family, Lasso | ElasticNet) and task.dense
-        result, known = None, None
-        if exactly and exact.applies(task.scoring.loss, task.folds):
-            try:
-                result = self._exactly(task, journal)
-            except PathBroken as broken:
-                journal.tell(f"The pieces could not all be examined ({broken}), so the search went by solves.")
-        if result is None:
-            result = self._search(task, journal)
+    def _search(self, criterion: FamilyFolds) -> TuneResult:
+        """The best hyperparameters over the folds.
+
+        Raises:
+            RuntimeError: an inner solve failed at the best.
+        """
+        box = self._box(criterion)
+        options: dict[str, Any] = {}
+        if len(box.start) > 1:
+            most = criterion.budget(True) if self.max_solves is None else self.max_solves
+            options["bounds"] = box.low, box.high
+            options["starts"] = self._starts(most // len(criterion.folds))
+            options["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
+        else:
+            criterion.span = float(box.low[0]), float(box.high[0])
+        start = box.start if len(box.start) > 1 else box.start[0]
+        result = tune(
+            criterion, start, tol=self.tol, max_solves=self.max_solves, progress=bool(self.verbose), **options
+        )
         if result.status is Outcome.inner_failure:
             raise RuntimeError(" ".join([result.reason, *result.notes]))
-        assert result.place is not None
-        theta = np.asarray(result.place, np.float64)
-        if exactly:
-            alpha, share = float(np.exp(theta[0])), float(theta[1]) if len(theta) > 1 else 1.0
-            strengths = alpha * share, alpha * (1 - share)
-            known = exact.coefficients(task.X, task.y, task.weights, self.fit_intercept, *strengths)
-        self._finish(task, theta, known, dtype)
-        for name, value in task.family.attributes(theta).items():
-            setattr(self, name, value)
-        self.history_ = [self._told(task.family, step) for step in result.history]
-        self.tuning_ = _on_host(result)
-        self.n_iter_ = int(result.solves)
-        self.converged_ = result.converged
-
-    def _exactly(self, task: Task, journal: Journal) -> TuneResult | None:
-        """The search by exact paths; `None` where it cannot begin."""
-        return self._along_path(task, journal)
-
-    def _along_path(self, task: Task, journal: Journal) -> TuneResult:
-        return exact.tune_lasso(task.X, task.y, task.folds, task.scoring.loss, self.fit_intercept, self.n_jobs, journal)
-
-    def _search(self, task: Task, journal: Journal) -> TuneResult:
-        box = self._box(task)
-        several = len(box.start) > 1
-        folds = len(task.folds.train)
-        most = self._evaluations[several] * folds if self.max_solves is None else self.max_solves
-        journal.max_solves = most
-        oracle = WeightedFoldsOracle(
-            task.family, task.scoring.loss, task.data, task.folds, box.start, self.n_jobs, journal
-        )
-        if several:
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            where = _coordinates(box)
-            return tune_by_descent(oracle, where, QuasiNewton(), self._starts(most // folds), self.tol, journal, seed)
-        result = tune_by_solves(oracle, _coordinates(box), self.tol, journal)
-        if result.status is Outcome.at_lower_end and not journal.exhausted:
-            further = box._replace(low=box.low - FURTHER * np.log(10), high=box.low)
-            deeper = tune_by_solves(oracle, _coordinates(further), self.tol, journal)
-            result = deeper if deeper.value < result.value else result
         return result
 
-    def _box(self, task: Task) -> Box:
-        return task.family.box(task.empty_from(), task.X, task.y, task.weights)
+    def _box(self, criterion: FamilyFolds) -> Box:
+        return criterion.family.box(criterion.empty_from(), criterion.host, np.asarray(criterion.y), criterion.weights)
 
     def _starts(self, evaluations: int) -> int:
         """How many points are looked at before descents begin, of so many evaluations."""
         del evaluations
         return 1
 
-    def _lasso_place(self, task: Task) -> float | None:
-        """The logarithm of the best penalty of a LASSO, where its exact path is known: a start for its relatives."""
-        if not (task.dense and exact.applies(task.scoring.loss, task.folds)):
-            return None
-        try:
-            found = self._along_path(task, Journal(Progress(False, None), None, None))
-        except PathBroken:
-            return None
-        return None if found.place is None else float(found.place[0])
-
-    def _finish(self, task: Task, theta: np.ndarray, known: tuple[np.ndarray, float] | None, dtype: Any) -> None:
-        """Fit on all rows where the coefficients are not `known` already, and certify."""
-        data, family = task.data, task.family
-        hyper, rows = jax.device_put((data.theta_filled(family, theta), data.rows_filled(task.weights)))
-        problem, start = posed(family, data.X, data.y, data.groups, hyper, rows)
+    def _finish(self, criterion: FamilyFolds, result: TuneResult, dtype: Any) -> None:
+        """Fit on all rows at the hyperparameters chosen, certify, and set the attributes."""
+        assert result.place is not None
+        theta, weights = np.asarray(result.place, np.float64), criterion.weights
+        family, data = criterion.family, criterion.filled()
+        problem, start = data.posed(theta, weights)
+        known = None
+        if (l1 := family.l1_and_ridge(theta)) is not None and criterion.dense:
+            known = coefficients(criterion.host, np.asarray(criterion.y), weights, self.fit_intercept, *l1)
         if known is None:
-            root, status = solved(family, task.scoring.loss, data, hyper, rows, start)
+            root, status = data.solved(theta, weights, start)
             if int(np.asarray(code_of(status))) != 0:
                 raise SolveError(status, "This was the fit on all rows, at the hyperparameters that the folds chose.")
         else:
             root = jax.device_put(np.pad(known[0], (0, start.size - known[0].size)))
-        coef, intercept, residual = read(family, problem, root)
+        coef, intercept, residual = data.read(problem, root)
         self.certificate_: Certificate = problem.certificate(np.asarray(root), float(residual), None)
         coef, intercept = (coef, intercept) if known is None else known
-        self._store(np.asarray(coef)[: data.columns], np.asarray(intercept), dtype)
+        self._store(np.asarray(coef)[: criterion.X.shape[1]], np.asarray(intercept), dtype)
+        for name, value in family.attributes(theta).items():
+            setattr(self, name, value)
+        self.history_ = [self._told(family, step) for step in result.history]
+        self.tuning_ = _on_host(result)
+        self.n_iter_ = int(result.solves)
+        self.converged_ = result.converged
 
     def _told(self, family: AbstractFamily, step: Step) -> dict[str, Any]:
         """A step of the search as plain numbers."""
@@ -292,10 +226,6 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], dtype=[np.float64, np.float32], reset=False)
         return np.asarray(safe_sparse_dot(X, np.asarray(self.coef_).T, dense_output=True)) + self.intercept_
-
-
-def _coordinates(box: Box) -> Coordinates:
-    return Coordinates(jax.device_put(box.start), bounds=(box.low, box.high))
 
 
 def _on_host(result: TuneResult) -> TuneResult:

@@ -18,6 +18,8 @@ from ..equations import Composite
 from ..linear import design
 from ..models import elastic_net, lasso, multitask_lasso, sparse_logistic, svr
 from ..penalties import GroupL2, LeastSquares
+from ..tuning.criteria.criterion import Declared
+from .thresholds import THRESHOLDS
 
 DECADES = 4  # below the penalty at which every solution is empty
 FLOOR, CEILING = 1e-2, 1e2  # of the best common penalty: what one feature of a weighted LASSO may have
@@ -43,7 +45,7 @@ class AbstractFamily(abc.ABC):
     """A model in its search coordinates `theta` `(d,)`, such as logarithms of penalties."""
 
     fit_intercept: bool
-    rows: ClassVar[tuple[int, ...]] = (256,)  # small data are filled up to the next of these
+    rows: ClassVar[tuple[int, ...]] = THRESHOLDS.rows  # small data are filled up to the next of these
 
     @abc.abstractmethod
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
@@ -60,6 +62,15 @@ class AbstractFamily(abc.ABC):
     def per_feature(self) -> bool:
         """Whether `theta` has one entry for each feature."""
         return False
+
+    def declared(self) -> Declared | None:
+        """What `tune` may take for granted: that this is a LASSO or an elastic net in its usual strengths."""
+        return None
+
+    def l1_and_ridge(self, theta: np.ndarray) -> tuple[float, float] | None:
+        """The strengths of a LASSO or an elastic net, equal for all features; `None` for any other model."""
+        del theta
+        return None
 
     def parts(self, value: Any) -> tuple[Array, Array]:
         """Coefficients and intercept of a solution's value."""
@@ -89,7 +100,7 @@ class OnePenalty(AbstractFamily):
 
     def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
         top = np.log(empty)
-        return Box(np.array([top + np.log(0.1)]), np.array([top - DECADES * np.log(10)]), np.array([top]))
+        return Box(np.array([top]), np.array([top - DECADES * np.log(10)]), np.array([top]))
 
 
 @final
@@ -99,6 +110,12 @@ class Lasso(OnePenalty):
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
         return lasso(X, y, jnp.exp(theta[0]), fit_intercept=self.fit_intercept, sample_weight=weights)
+
+    def declared(self) -> Declared | None:
+        return Declared(False, self.fit_intercept)
+
+    def l1_and_ridge(self, theta: np.ndarray) -> tuple[float, float] | None:
+        return float(np.exp(theta[0])), 0.0
 
 
 @final
@@ -173,6 +190,13 @@ class ElasticNet(AbstractFamily):
     def attributes(self, theta: np.ndarray) -> dict[str, Any]:
         return {"alpha_": float(np.exp(theta[0])), "l1_ratio_": float(theta[1])}
 
+    def declared(self) -> Declared | None:
+        return Declared(True, self.fit_intercept)
+
+    def l1_and_ridge(self, theta: np.ndarray) -> tuple[float, float] | None:
+        alpha, share = float(np.exp(theta[0])), float(theta[1])
+        return alpha * share, alpha * (1 - share)
+
     def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
         top = np.log(empty)
         low = top - (DECADES + 1) * np.log(10)
@@ -188,7 +212,7 @@ class LinearSVR(AbstractFamily):
     An intercept is the coefficient of a constant column, penalised like the rest, as in scikit-learn's `LinearSVR`.
     """
 
-    rows: ClassVar[tuple[int, ...]] = (64, 256)  # the work of a solve grows with them
+    rows: ClassVar[tuple[int, ...]] = THRESHOLDS.rows_of_vectors
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
         if self.fit_intercept:

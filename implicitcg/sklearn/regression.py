@@ -8,11 +8,9 @@ from typing import Any, final
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
-from ..tuning.criteria.losses import CONVEX
-from ..tuning.result import TuneResult
-from ..tuning.search.journal import Journal
-from . import exact
-from .estimator import AbstractGradientCV, Task
+from ..base import labels
+from .criterion import FamilyFolds, lasso_place
+from .estimator import AbstractGradientCV
 from .families import (
     AbstractFamily,
     Box,
@@ -24,6 +22,7 @@ from .families import (
     MultiTaskLasso,
     WeightedLasso,
 )
+from .thresholds import THRESHOLDS
 
 
 class AbstractGradientRegressorCV(RegressorMixin, AbstractGradientCV):
@@ -74,11 +73,11 @@ class GradientWeightedLassoCV(AbstractGradientRegressorCV):
     def _family(self) -> AbstractFamily:
         return WeightedLasso(self.fit_intercept)
 
-    def _box(self, task: Task) -> Box:
-        place, empty = self._lasso_place(task), task.empty_from()
+    def _box(self, criterion: FamilyFolds) -> Box:
+        place, empty = lasso_place(criterion), criterion.empty_from()
         # a tiny penalty leaves more active features than rows, and then no derivative to start with
         start = 0.1 * empty if place is None else max(float(np.exp(place)), 1e-3 * empty)
-        return task.family.box(10 * start, task.X, task.y, task.weights)
+        return criterion.family.box(10 * start, criterion.host, np.asarray(criterion.y), criterion.weights)
 
 
 @final
@@ -96,15 +95,13 @@ class GradientElasticNetCV(AbstractGradientRegressorCV):
     def _family(self) -> AbstractFamily:
         return ElasticNet(self.fit_intercept)
 
-    def _exactly(self, task: Task, journal: Journal) -> TuneResult | None:
-        if task.scoring.loss is not CONVEX["squared"]:
-            return None
-        journal.max_solves = self.max_solves
-        return exact.tune_net(task.X, task.y, task.folds, self.fit_intercept, self.tol, self.n_jobs, journal)
+    def _box(self, criterion: FamilyFolds) -> Box:
+        def nearby() -> np.ndarray | None:
+            place = lasso_place(criterion)
+            return None if place is None else np.array([place, 1.0])
 
-    def _box(self, task: Task) -> Box:
-        box, place = super()._box(task), self._lasso_place(task)
-        return box if place is None else box._replace(start=np.array([place, 1.0]))
+        criterion.start_nearby = nearby
+        return super()._box(criterion)
 
     def _starts(self, evaluations: int) -> int:
         del evaluations
@@ -153,8 +150,6 @@ class GradientGroupLassoCV(AbstractGradientRegressorCV):
         return GroupLasso(self.fit_intercept)
 
     def _groups(self, p: int) -> Groups | None:
-        from ..base import labels
-
         found, sizes = labels.groups(np.arange(p) if self.groups is None else self.groups, p)
         return Groups(np.asarray(found), np.sqrt(np.asarray(sizes, np.float64)))
 
@@ -200,7 +195,7 @@ class GradientLinearSVRCV(AbstractGradientRegressorCV):
     Source: Ho, Lin, Large-scale linear support vector regression, JMLR 2012.
     """
 
-    _evaluations = (1000, 150)
+    _evaluations = THRESHOLDS.evaluations_of_vectors
 
     def _family(self) -> AbstractFamily:
         return LinearSVR(self.fit_intercept)

@@ -1,9 +1,9 @@
 """Tuning hyperparameters through the solutions of inner problems."""
 
-from .criteria.criteria import CrossValidation as CrossValidation
-from .criteria.criteria import HoldOut as HoldOut
 from .criteria.degrees import Exact as Exact
 from .criteria.degrees import FiniteDifference as FiniteDifference
+from .criteria.held_out import CrossValidation as CrossValidation
+from .criteria.held_out import HoldOut as HoldOut
 from .criteria.information import AIC as AIC
 from .criteria.information import BIC as BIC
 from .criteria.information import GCV as GCV
@@ -20,7 +20,7 @@ from .search.coordinates import Fraction as Fraction
 from .search.coordinates import Free as Free
 from .search.coordinates import Positive as Positive
 from .search.devices import Spread as Spread
-from .search.strategies import Optax as Optax
-from .search.strategies import QuasiNewton as QuasiNewton
+from .search.optimisers import Optax as Optax
+from .search.optimisers import QuasiNewton as QuasiNewton
 from .tighten import tighten as tighten
 from .tune import tune as tune

@@ -10,6 +10,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.tree_util import keystr, tree_leaves_with_path
 
+from .. import plots
+
 
 class Outcome(enum.Enum):
     """How a search ended; the value of each member is a sentence of advice."""
@@ -175,11 +177,8 @@ class TuneResult:
         """How the search ended, as a sentence with advice."""
         return self.status.value
 
-    def plot(self, **options: object) -> object:
+    def plot(self, **options: Any) -> Any:
         """Draw the search (`icg.plots.tuning`, or the trajectory in several dimensions); returns Matplotlib axes."""
-        from importlib import import_module
-
-        plots = import_module("implicitcg.plots")  # above this floor: only who draws needs it
         return (plots.tuning if self.curve is not None else plots.trajectory)(self, **options)
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from ..core import AbstractSolver
 from ..solvers import ProximalGradient
 from .criteria.accuracy import NotProven, proven
-from .criteria.criteria import AbstractCriterion
+from .criteria.criterion import AbstractCriterion
 from .result import Accuracy, TuneResult
 from .tune import tune
 

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
-from .criteria.criteria import AbstractCriterion
-from .criteria.information import AbstractInformation
-from .exact.checkpoint import PathLog
-from .exact.one_strength import tune_exactly
-from .exact.path import PathBroken
-from .exact.recognise import Disagrees, recognise
+from .abandoned import Abandoned
+from .criteria.criterion import AbstractCriterion
+from .exact.one_strength import AlongPath
+from .exact.two_strengths import AlongRidges
 from .result import Step, TuneResult
-from .search.by_descent import tune_by_descent
-from .search.by_solves import tune_by_solves
-from .search.checkpoint import EvaluationLog
+from .search.by_descent import ByDescent
+from .search.by_solves import BySolves
 from .search.coordinates import Coordinates
 from .search.devices import axis_of
 from .search.journal import Journal
 from .search.log import Progress
-from .search.oracle import AbstractOracle, FoldOracle, FunctionOracle
-from .search.strategies import AbstractSearch, QuasiNewton
+from .search.optimisers import AbstractSearch
+from .strategy import AbstractStrategy, Task
 
-TOLERANCE = 5e-7
+# the first that applies is taken: all that is exact, then by solves what is one number, then anything
+STRATEGIES: tuple[type[AbstractStrategy], ...] = (AlongPath, AlongRidges, BySolves, ByDescent)
 
 
 def tune(
@@ -55,6 +49,8 @@ def tune(
 
     - `HoldOut` or `CrossValidation` of a LASSO, in one number that scales its penalty: the exact path. Every piece
       between kinks is examined, so the minimum is global over the range. It takes one small factorisation a piece.
+      That the penalty is `c(theta) v` for all `theta`, with an exponential or affine `c`, is read from the program of
+      the model; where it cannot be read (a floor, a step), the search goes by solves.
     - `HoldOut` or `CrossValidation` of another model in one number: a coarse path, then the promising cells.
     - Anything else: quasi-Newton descent from `theta0`, with the smallest hypergradient at kinks. Local.
 
@@ -121,45 +117,23 @@ def tune(
         )
     if mesh is not None:
         axis_of(mesh)
-    flat = coordinates.start
-    single = flat.size == 1 and search is None
-    exact_tol = TOLERANCE if tol is None else tol
-    tol = max(TOLERANCE, 1000 * float(np.finfo(flat.dtype).eps)) if tol is None else tol
-    folded = isinstance(criterion, AbstractCriterion)
     with Progress(progress, max_solves) as display:
         journal = Journal(display, callback, max_solves, max_seconds)
-        if folded and single:
-            family = recognise(criterion, flat[0], lambda place: coordinates.natural(jnp.reshape(place, 1)))
-            if family is not None:
-                score = criterion.score if isinstance(criterion, AbstractInformation) else None
-                kept = PathLog(checkpoint, _identity(criterion, coordinates))
+        task = Task(criterion, coordinates, journal, tol, max_solves, checkpoint, search, starts, seed, mesh)
+        for way in STRATEGIES:
+            strategy = way(task)
+            if strategy.applies():
                 try:
-                    return tune_exactly(family, criterion.loss, score, coordinates, exact_tol, journal, kept)
-                except PathBroken as broken:
-                    journal.tell(f"The pieces could not all be examined ({broken}), so the search went by solves.")
-                except Disagrees as reason:
-                    journal.tell(f"The exact search found what the criterion denies ({reason}), so it went by solves.")
-        journal.max_solves = 1000 if max_solves is None else max_solves
-        log = EvaluationLog(checkpoint, _identity(criterion, coordinates))
-        kind = FoldOracle if folded else FunctionOracle
-        oracle: AbstractOracle = kind(criterion, coordinates.natural, flat.dtype, journal, log, mesh)  # type: ignore[arg-type]
-        try:
-            if isinstance(oracle, FoldOracle) and single:
-                return tune_by_solves(oracle, coordinates, tol, journal)
-            how = QuasiNewton() if search is None else search
-            return tune_by_descent(oracle, coordinates, how, starts, tol, journal, seed)
-        finally:
-            log.flush()
+                    return strategy.run()
+                except Abandoned as reason:
+                    journal.tell(str(reason))
+    raise AssertionError("a descent applies to every task")
 
 
-def _identity(criterion: Any, coordinates: Coordinates) -> dict[str, Any]:
-    """What must agree for a checkpoint to be taken up; code is not among it, data are."""
-    start = coordinates.start
-    box = [coordinates.low.tolist(), coordinates.high.tolist()] if coordinates.bounded else None
-    identity: dict[str, Any] = {"theta0": start.tolist(), "dtype": str(start.dtype), "bounds": box}
-    if isinstance(criterion, AbstractCriterion):
-        digest = hashlib.sha256()
-        for part in (*jax.tree.leaves(criterion.X), criterion.y, *[rows for fold in criterion.folds for rows in fold]):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        identity["data"] = digest.hexdigest()[:16]
-    return identity
+def exactly(criterion: AbstractCriterion, theta0: Any) -> TuneResult | None:
+    """The global minimum over one hyperparameter, in silence and without books; `None` where no exact path knows it."""
+    strategy = AlongPath(Task(criterion, Coordinates(theta0), Journal(Progress(False, None), None, None)))
+    try:
+        return strategy.run() if strategy.applies() else None
+    except Abandoned:
+        return None

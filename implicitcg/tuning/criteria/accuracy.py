@@ -29,7 +29,8 @@ from jax.flatten_util import ravel_pytree
 
 from ...equations.forms import lasso_form
 from ..result import Accuracy
-from .criteria import AbstractCriterion, CrossValidation, HoldOut
+from .criterion import AbstractCriterion
+from .held_out import CrossValidation, HoldOut
 from .losses import is_convex, squared
 
 EPS = float(np.finfo(np.float64).eps)
@@ -52,6 +53,8 @@ def proven(criterion: Any, theta: Any) -> tuple[float, Accuracy]:
         raise NotProven("the slope of a loss of one's own is not known")
     if not isinstance(criterion.X, jax.Array) or criterion.y.ndim != 1:
         raise NotProven("bounds are for dense data and one response")
+    if any(np.issubdtype(fold.test.dtype, np.floating) for fold in criterion.folds):
+        raise NotProven("bounds are for folds of rows without weights")
     solve = jax.jit(lambda rows, theta: criterion.fold_loss((criterion.X, criterion.y), rows, theta, None, throw=True))
     values, bounds, slopes = [], [], []
     for fold in criterion.folds:

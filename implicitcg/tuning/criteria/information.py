@@ -14,8 +14,10 @@ from jaxtyping import ArrayLike, Float
 
 from ...core import AbstractProblem, Solution
 from ...solving import solve
-from .criteria import AbstractCriterion, Fold, data_of
+from .criterion import AbstractCriterion
 from .degrees import AbstractDegrees, Exact, FiniteDifference, leverages
+from .folds import Fold
+from .held_out import data_of
 from .losses import Loss, named, predict, squared
 
 Model = Callable[[Any, Any, Any], AbstractProblem]
@@ -43,12 +45,14 @@ class AbstractInformation(AbstractCriterion):
         if isinstance(degrees, FiniteDifference) and degrees.step is None and sigma is not None:
             degrees = FiniteDifference(2 * sigma / self.y.size**0.3, degrees.samples, degrees.seed)
         self.degrees = degrees
+        self.of_predictions = isinstance(degrees, Exact)  # their number of features is known along a path
         self.loss = squared
         everything = np.arange(self.y.shape[0])
         self.folds = [Fold(everything, everything)]
 
-    def problem(self, X: Any, y: Any, theta: Any) -> AbstractProblem:
+    def problem(self, X: Any, y: Any, theta: Any, weights: Any = None) -> AbstractProblem:
         """The model on all rows."""
+        del weights
         return self.model(X, y, theta)
 
     def fold_loss(self, data: tuple[Any, Any], rows: tuple[Any, Any], theta: Any, init: Any, *, throw: bool) -> Any:
@@ -205,7 +209,7 @@ class LeaveOneOut(AbstractInformation):
         loss: str | Loss = "squared",
     ):
         self._take(model, X, y, None, None)
-        self.loss = named(loss)
+        self.loss, self.of_predictions = named(loss), False
 
     def score(self, residual_sum: Any, df: Any) -> Any:
         raise NotImplementedError("LeaveOneOut is no function of the residual sum; call it with a hyperparameter.")

@@ -62,6 +62,8 @@ class Support:
 
     def reduce(self, cross: np.ndarray, square: float) -> tuple[np.ndarray, float]:
         """The new row of the Cholesky factor if a feature joined, and its squared pivot: what no other spans."""
+        # the triangular solve with the packed factor is the whole cost of a look; the squared pivot is (1 - R^2) of the
+        # feature's square, by which the path tells whether it is a combination of those that are in
         packed = self._packed[: _triangle(self.count)]
         reduced = dtpsv(self.count, packed, cross, trans=1) if self.count else np.empty(0)
         return reduced, square - float(reduced @ reduced)
@@ -73,6 +75,9 @@ class Support:
             Dependent: what is left is linearly dependent, to rounding.
         """
         count = self.count
+        # Rows of a Cholesky factor depend on those above only, so all above the one that leaves stay. Of those below,
+        # what stands to its left stays as well: only the corner behind is factored anew, from its own block with the
+        # kept part taken off. Features leave late as a rule (the last to join), and then it is small.
         last, behind = slice(position, count - 1), slice(position + 1, count)
         for held in (self._active, self._signs, self._rows):
             held[last] = held[behind]
@@ -80,7 +85,7 @@ class Support:
             square[last, :count] = square[behind, :count]
         self._block[: count - 1, last] = self._block[: count - 1, behind]
         self.count = count - 1
-        if position < count - 1:  # rows below keep what stands to the left of the one that left
+        if position < count - 1:
             kept = self._factor[last, :position]
             self._factor[last, last] = self._factored(self._block[last, last] - kept @ kept.T)
             self._pack(position)
@@ -94,6 +99,7 @@ class Support:
         if not pivot > 0:
             raise Dependent
         count = self.count
+        # arrays grow by doubling, so that a path of k joins copies O(k) rows in all
         if count >= len(self._rows):
             self._grow(max(32, 2 * count))
         self._active[count], self._signs[count] = feature, sign

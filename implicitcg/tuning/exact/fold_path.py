@@ -3,11 +3,61 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import numpy as np
 
 from .path import LassoPath
 from .piece import Knot
+from .rows import CentredRows
+
+DECADES = 4  # below the strength at which every solution is empty
+
+
+class FoldData(NamedTuple):
+    """What the path of a fold is made of, in NumPy: rows to fit on and to judge on, perhaps weighted.
+
+    `penalties` are the weights of the features in the penalty. With `squares` the loss is a mean of squares, else any.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    fit_intercept: bool
+    penalties: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    shares: np.ndarray | None
+    squares: bool
+
+    def known(self) -> bool:
+        """Whether a path knows the loss: weights that differ within a side are for squares only."""
+        sides = [side for side in (self.weights, self.shares) if side is not None]
+        return self.squares or all(np.ptp(side[side > 0]) == 0 for side in sides)
+
+    def path(self) -> FoldPath:
+        """The fold at the top of its path."""
+        judged = slice(None) if self.shares is None else self.shares > 0
+        X_test, y_test = self.X_test[judged], self.y_test[judged]
+        if self.weights is not None and self.squares:
+            # a weighted mean of squares is a plain mean of scaled squares
+            rows = CentredRows(self.X, self.y, self.weights, self.fit_intercept)
+            X_test, y_test = X_test - rows.x_mean, y_test - rows.y_mean
+            path = rows.path(self.penalties)
+        else:
+            fitted = slice(None) if self.weights is None else self.weights > 0
+            path = LassoPath(self.X[fitted], self.y[fitted], self.penalties, self.fit_intercept)
+        if self.shares is not None and self.squares:
+            scale = np.sqrt(self.shares[judged] * len(y_test))
+            X_test, y_test = scale[:, None] * X_test, scale * y_test
+        return FoldPath(path, X_test, y_test)
+
+    def walked(self) -> FoldPath:
+        """Its path down four decades; a task for another process."""
+        path = self.path()
+        if path.path.c_max > 0:
+            path.extend(path.path.c_max * 10.0**-DECADES)
+        return path
 
 
 class FoldPath:

@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..criteria.losses import Loss, is_convex, squared
-from .fold_path import FoldPath
+from .fold_path import DECADES, FoldPath
 
-DECADES = 4  # below the strength at which every solution is empty
 DEEPEST = 12  # decades at which an extension of the range ends
 STAGES = 4  # a decade, after which a walk may stop or be kept
 SUBDIVISION = 8  # parts of a piece examined on their own when the loss is not known to be convex
@@ -79,6 +78,8 @@ def minimise(
     if c_range is not None:
         low, cut = _walk(sampler.paths, *c_range, report, finish)
         return _minimise_between(sampler, low, c_range[1], c_empty, report, cut)
+    # A minimum at the very end of the range says that the data want less penalty, not that the end is special. The walk
+    # goes on from where it stands, so a longer range costs its new pieces only.
     decades = DECADES
     while True:
         low, cut = _walk(sampler.paths, c_empty * 10.0**-decades, c_empty, report, finish)
@@ -101,6 +102,7 @@ def _walk(
     """
     least = max(c_low, c_high * 10.0**-DEEPEST)
     many = int(np.ceil(STAGES * np.log10(c_high / least))) if least < c_high else 0
+    # all folds come down together, so that a walk that is cut short (by time, by Ctrl-C) has one range for all of them
     stages = np.append(np.geomspace(c_high, least, many + 1)[1:-1] if many > 1 else [], c_low)
     reached = c_high
     for stage in stages:
@@ -150,6 +152,8 @@ def _minimise_between(
     here = min(sides, key=lambda side: float(side.values.mean()))
     gaps = [float(side.values.mean() - here.values.mean()) for side in sides]
     jumps = sampler.score is not None and max(gaps) > 1e-9 * abs(float(here.values.mean()))
+    # slopes are taken just outside the bracket: where secants shrank onto a kink of the loss itself (a residual that is
+    # zero under an absolute loss), the two ends of the bracket lie on its two sides, and c between them on neither
     left = float(sampler(np.array([left_of]), below=True).slopes.mean())
     right = float(sampler(np.array([right_of]), below=False).slopes.mean())
     on_kink = bool(np.any(kinks == c)) or left_of < right_of
@@ -172,6 +176,8 @@ def _interior_minima(sampler: Sampler, grid: np.ndarray, start: np.ndarray, end:
     scale = np.maximum(np.abs(slope_a), np.abs(slope_b))
     done = np.zeros(len(a), bool)
     c = a.copy()
+    # Secants alone creep where one end never moves; every third turn bisects, so a bracket of any shape closes in about
+    # 3 * 52 turns. Of a squared loss the slope is affine and the first secant is exact: a second one only confirms it.
     for turn in range(200):
         secant = a - slope_a * (b - a) / (slope_b - slope_a)
         last, c = c, np.where(done, c, np.where(turn % 3 == 2, (a + b) / 2, secant))

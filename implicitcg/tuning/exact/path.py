@@ -24,20 +24,28 @@ import copy
 
 import numpy as np
 
+from ..abandoned import Abandoned
+from ..thresholds import THRESHOLDS
 from .active import Dependent, Support
 from .piece import ROUNDING, Event, Knot, Piece
-from .screening import STRETCH, Nearby
+from .screening import Nearby
 
 DEPENDENT = 1e-10  # 1 - R^2 of a feature on the active ones below which it is taken as a combination of them
 TIES = 200  # events allowed at one value of c before the path is called degenerate
 
 
-class PathBroken(Exception):
+class PathBroken(Abandoned):
     """The path cannot be continued below `c`: dependent columns swap at a knot in a way that is not understood."""
 
     def __init__(self, c: float, why: str):
-        super().__init__(f"the exact path stops at penalty {c:.6g}: {why}")
-        self.c = c
+        super().__init__(c, why)  # as they came, so that other processes can hand it on
+        self.c, self.why = c, why
+
+    def __str__(self) -> str:
+        return (
+            f"The pieces could not all be examined (the exact path stops at penalty {self.c:.6g}: {self.why}), so the "
+            "search went by solves."
+        )
 
 
 class LassoPath:
@@ -65,7 +73,8 @@ class LassoPath:
         self.b = self.X.T @ self.y / self.n
         self.rounding = 1e-14 * size * np.linalg.norm(self.y) / self.n
         self.near = Nearby(self.X, size, self.v, self.b, self.rounding)
-        self.gram = self.X.T @ self.X / self.n if self.p <= self.n else None  # else it is larger than X
+        # with it a piece costs O(k p) instead of O(n p); with more features than samples it is larger than X itself
+        self.gram = self.X.T @ self.X / self.n if self.p <= self.n else None
         self._begin()
 
     def with_ridge(self, ridge: float) -> LassoPath:
@@ -120,6 +129,9 @@ class LassoPath:
         Raises:
             PathBroken: at a degenerate knot; the path down to it is complete.
         """
+        # A stretch is gone as if only the features nearby existed. Whatever goes wrong on it, a feature that should
+        # have joined or a factor that broke, may be the fault of one that was not looked at: then back to the mark,
+        # and again with more of them. Only where all are near is it the path itself that cannot be continued.
         found: list[Knot] = []
         while True:
             mark = self.active.copy(), self.support.signs.copy(), self.c, self.at_kink, self.swaps, self.pieces
@@ -159,13 +171,17 @@ class LassoPath:
                 fresh = self._piece()
                 self._below = fresh, fresh.event(self.near, self.active, self.support.signs)
             piece, event = self._below
-            if event.feature is not None and event.c >= self.c > 0:  # several events at one knot make one entry
+            # After a feature has joined, the next event may lie at the same knot, or by rounding above it: several that
+            # tie join one after the other without the path moving, and the knot is reported once, with all of them in.
+            if event.feature is not None and event.c >= self.c > 0:
                 ties += 1
                 if ties > TIES:
                     raise PathBroken(self.c, "features keep joining and leaving at one knot")
                 self._apply(event, piece.values(self.c))
                 continue
             ties = 0
+            # the factor is updated, never refined, and this is where its error would show: at every knot the solution
+            # of the piece must satisfy the conditions of all features nearby
             if piece.excess(self.near, self.c) > self.tolerance:
                 raise PathBroken(self.c, "the optimality conditions fail there (nearly dependent columns)")
             here = self.active.copy(), piece.values(self.c), -piece.slope
@@ -176,11 +192,11 @@ class LassoPath:
                 return found, ends, True
             self.at_kink = event.c > c_end and event.feature is not None
             self.c = event.c if self.at_kink else c_end
-            if some and len(found) >= STRETCH:  # the piece below is looked at with the next stretch
+            if some and len(found) >= THRESHOLDS.stretch:  # the piece below is looked at with the next stretch
                 ends.append((self.c, piece.residual(self.y, self.c)))
             if self.at_kink:
                 self._apply(event, piece.values(self.c))
-            if some and len(found) >= STRETCH:
+            if some and len(found) >= THRESHOLDS.stretch:
                 return found, ends, False
 
     def _return(self, active: np.ndarray, signs: np.ndarray, c: float, at_kink: bool, swaps: int, pieces: int) -> None:
@@ -211,6 +227,8 @@ class LassoPath:
         if not len(active):
             nothing, zero = np.empty(0), np.zeros(self.n)
             return Piece(nothing, nothing, near.b, np.zeros(len(near.b)), zero, zero)
+        # one solve with two right sides: w_S = G^-1 b_S - c G^-1 (v s)_S; what they make of all features, too, is one
+        # product, by rows of the Gram matrix where it is known, else by way of the samples
         right = np.array([self.b[active], self.v[active] * self.support.signs])
         moving = self.support.solve(right.T).T
         fits = moving @ self.support.rows

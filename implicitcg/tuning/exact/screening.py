@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-STRETCH = 32  # knots between two looks at all features
-SPARE = 100  # features looked at beyond twice the number of samples
+from ..thresholds import THRESHOLDS
+
 MARGIN = 1 - 1e-9  # of a penalty: a correlation beyond it may be one that joins
 
 
@@ -34,7 +34,7 @@ class Nearby:
     def __init__(self, X: np.ndarray, size: np.ndarray, v: np.ndarray, b: np.ndarray, rounding: np.ndarray):
         self._all, self._v, self._b, self._rounding = X, v, b, rounding
         self.n, self.p = X.shape
-        self._most = 2 * self.n + SPARE
+        self._most = 2 * self.n + THRESHOLDS.spare
         self._choose(np.ones(self.p, bool))
         if self.p > 2 * self._most:
             self._size = np.where(size > 0, size, 1.0)

@@ -15,25 +15,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from ...nonsmooth.hull import nearest_to_origin
 from ..criteria.losses import squared
-from ..result import Outcome, Stationarity, TuneResult
+from ..result import Outcome, TuneResult
 from ..search.journal import Journal
-from ..search.judge import fold_error
+from ..search.judge import judge
 from ..search.log import Progress
+from ..strategy import AbstractStrategy
+from ..thresholds import THRESHOLDS
 from .fold_path import FoldPath
 from .minimise import Sampler, minimise
+from .recognise import Models, elastic_net_folds
 
 LEAST_SHARE = 0.01  # of the l1 norm
 LEAST = LEAST_SHARE / (1 - LEAST_SHARE)  # the l1 penalty there, relative to the ridge
 LOWEST = 1e-4  # of the empty penalty, down to which a path is walked
 WEAKEST = -3  # decades of the first ridge, relative to the mean curvature of the features
-WORSE = 1.15  # times the lowest value on its path, and rising: where a walk has seen enough
-HOPELESS = 1.05  # times the lowest value of all: the coarse search ends at a ridge beyond it, if the profile rises
 STEPS = 60  # ridges tried at most to close in on the best
 
 
@@ -69,6 +71,8 @@ class Place:
         (a, below), (b, above) = self.sides
         if self.least:  # moving along the bound
             return float(above + b * LEAST)
+        # At a kink the best c stays on it while the ridge moves, along a direction in which the two sides change alike.
+        # The weights b and -a are those for which the slopes by c cancel: the element of the hull without a c part.
         if a < 0 < b:
             return float((b * below - a * above) / (b - a))
         return float(below if abs(a) <= abs(b) else above)
@@ -106,6 +110,47 @@ def distance_to(elements: np.ndarray, bound: int) -> float:
     return float(np.linalg.norm(nearest_to_origin(elements)[0]))
 
 
+class AlongRidges(AbstractStrategy):
+    """An elastic net that its criterion declares: exact paths at every ridge that the search comes to."""
+
+    known: tuple[list[FoldPath], Models] | None = None
+
+    def applies(self) -> bool:
+        criterion = self.task.folded
+        if criterion is None or self.task.search is not None:
+            return False
+        found = elastic_net_folds(criterion)
+        if found is not None:
+            paths = [fold.path() for fold in found[0]]
+            if max(path.path.c_max for path in paths) > 0:
+                self.known = paths, found[1]
+        return self.known is not None
+
+    def run(self) -> TuneResult:
+        assert self.known is not None and self.task.folded is not None
+        paths, models = self.known
+        workers = self.task.folded.workers
+
+        def spread(walk: Any, ridges: Sequence[float]) -> Any:
+            return workers.in_processes(walk, [(ridge,) for ridge in ridges])
+
+        together = spread if workers.several else None
+        found = tune_elastic_net(paths, self.task.tolerance(exact=True), self.task.journal, together)
+        models.verify(found.theta, coefficients_at(paths, found.theta))
+        return found
+
+
+def coefficients_at(paths: Sequence[FoldPath], theta: Any) -> list[np.ndarray]:
+    """The coefficients of every fold at `(log alpha, l1_ratio)`, by paths walked anew."""
+    alpha, share = float(np.exp(theta[0])), float(theta[1])
+    coefs = []
+    for path in paths:
+        path = path.with_ridge(alpha * (1 - share))
+        path.extend(alpha * share)
+        coefs.append(path.coefficients(alpha * share))
+    return coefs
+
+
 AtOnce = Callable[[Callable[[float], tuple[Place, int]], Sequence[float]], Sequence[tuple[Place, int]]]
 
 
@@ -137,8 +182,10 @@ class Profile:
             nonlocal lowest, before_that
             c = max(float(path.c[-1]) for path in paths)
             value = float(sampler(np.array([c]), True).values.mean())
+            # a path may fall again below its lowest value, but hardly once it is far above and rising; near a penalty
+            # where the neighbouring ridges had their minima a first rise is enough
             lowest, rising, before_that = min(lowest, value), value > before_that, value
-            return rising and value > lowest * (1.0 if c < near else WORSE)
+            return rising and value > lowest * (1.0 if c < near else THRESHOLDS.worse)
 
         least = max(LOWEST * empty, ridge * LEAST)
         found = minimise(sampler, (min(least, empty), empty), report, enough)
@@ -170,6 +217,8 @@ def tune_elastic_net(
     def finish() -> bool:
         return journal.exhausted or journal.stopped
 
+    # A ridge begins to matter where it is a part of the mean curvature of the features. It ends where the share of the
+    # l1 norm is the least at the penalty that leaves nothing: beyond, all models are empty.
     curvature = float(np.mean([np.mean(np.square(fold.path.X)) for fold in folds]))
     most = max(fold.path.c_max for fold in folds) / LEAST
     decades = max(int(np.ceil(np.log10(most / curvature) - WEAKEST)), 0)
@@ -187,7 +236,7 @@ def tune_elastic_net(
             places.append(profile.seen(place))
         else:
             places.append(profile(ridge))
-        if places[-1].value > HOPELESS * profile.best and places[-1].slope > 0 and len(places) > 1:
+        if places[-1].value > THRESHOLDS.hopeless * profile.best and places[-1].slope > 0 and len(places) > 1:
             break
     best = int(np.argmin([place.value for place in places]))
     small = tol * abs(places[best].value)
@@ -196,22 +245,19 @@ def tune_elastic_net(
     elements = np.concatenate([place.elements for place in (end, *(p for p in ends if p is not end))])
     if np.ptp(elements, axis=0).max() <= small:
         elements = elements[:1]
+    finished = Outcome.budget if journal.exhausted else Outcome.no_progress
     distance = distance_to(elements, end.bound)
-    outcome, verdict = _judge(end, distance, small, len(elements) > 1, journal)
-    return TuneResult(
-        theta=jnp.asarray(end.theta),
-        value=end.value,
-        status=outcome,
-        stationarity=Stationarity(elements, distance, verdict, False),
-        history=journal.history,
-        solves=journal.solves,
-        seconds=journal.seconds,
-        standard_error=float(fold_error(end.fold_values)),
-        scope=f"the lowest of {len(places)} exact paths, a decade of ridge apart, and a local search from it",
-        fold_values=end.fold_values,
-        place=end.theta,
-        notes=journal.notes,
+    verdict = judge(
+        elements,
+        distance,
+        small=small,
+        kink=len(elements) > 1,
+        end=Outcome.stopped if journal.stopped else finished,
+        flat="here" if end.empty else "",
+        where=", with l1_ratio on its bound" if end.bound and distance <= small else "",
     )
+    scope = f"the lowest of {len(places)} exact paths, a decade of ridge apart, and a local search from it"
+    return journal.result(jnp.asarray(end.theta), end.theta, end.fold_values, verdict, scope)
 
 
 def _closed_in(
@@ -236,6 +282,8 @@ def _closed_in(
         if b - a <= 1e-9 * (1 + abs(a)):
             break
         slopes = [place.slope * (place.ridge + weakest) for place in (low, high)]
+        # the secant of the slope, kept away from the ends; every third step halves, as the slope jumps at kinks and a
+        # secant of a jump would creep
         share = 0.5
         if slopes[0] < 0 < slopes[1] and step % 3 != 2:
             share = float(np.clip(-slopes[0] / (slopes[1] - slopes[0]), 0.01, 0.99))
@@ -248,18 +296,3 @@ def _closed_in(
         else:
             low, high = (middle, high) if middle.slope < 0 else (low, middle)
     return [low, high]
-
-
-def _judge(end: Place, distance: float, small: float, kink: bool, journal: Journal) -> tuple[Outcome, str]:
-    if end.empty:
-        return Outcome.flat, "stationary: the solution is zero here, where the criterion is flat"
-    bound = ", with l1_ratio on its bound" if end.bound else ""
-    if distance <= small:
-        if kink:
-            return Outcome.stationary_kink, f"stationary at a kink{bound}"
-        return Outcome.stationary_smooth, f"stationary, smooth{bound}"
-    if journal.stopped:
-        return Outcome.stopped, "not stationary: the search was stopped"
-    if journal.exhausted:
-        return Outcome.budget, "not stationary yet"
-    return Outcome.no_progress, "not stationary, as far as the elements found tell"

@@ -10,30 +10,36 @@ from jax.flatten_util import ravel_pytree
 
 from ...nonsmooth import conservative_jacobian
 from ...nonsmooth.hull import distinct_points, nearest_to_origin
-from ..result import Curve, Outcome, Stationarity, TuneResult
-from .coordinates import Coordinates
+from ..result import Outcome, TuneResult
+from ..strategy import AbstractStrategy, Task
 from .descent import Descended, start_of
-from .journal import Journal
-from .judge import fold_error
-from .oracle import AbstractOracle, FunctionOracle, Point
+from .judge import judge
+from .optimisers import QuasiNewton
+from .oracle import AbstractOracle, FunctionOracle, Point, curve_through
 from .starts import starting_points
-from .strategies import AbstractSearch
 
 
-def tune_by_descent(
-    oracle: AbstractOracle,
-    coordinates: Coordinates,
-    search: AbstractSearch,
-    starts: int,
-    tol: float,
-    journal: Journal,
-    seed: int,
-) -> TuneResult:
-    """Descend from the start (or from the best of several), test the end, and report.
+class ByDescent(AbstractStrategy):
+    """Anything: descend from the start, or from the best of several, and test the end."""
 
-    Raises:
-        RuntimeError: the criterion or its gradient cannot be evaluated at the start; with the reason.
-    """
+    def applies(self) -> bool:
+        return True
+
+    def run(self) -> TuneResult:
+        """The result.
+
+        Raises:
+            RuntimeError: the criterion or its gradient cannot be evaluated at the start; with the reason.
+        """
+        with self.task.oracle() as oracle:
+            return _descended(self.task, oracle)
+
+
+def _descended(task: Task, oracle: AbstractOracle) -> TuneResult:
+    journal, coordinates, starts = task.journal, task.coordinates, task.starts
+    optimiser, tol = QuasiNewton() if task.search is None else task.search, task.tolerance(exact=False)
+    if task.folded is not None:
+        coordinates = coordinates.beginning_at(task.folded.nearer(coordinates.start))
     best = float("inf")
     dtype, box = oracle.dtype, (coordinates.low, coordinates.high)
 
@@ -52,7 +58,7 @@ def tune_by_descent(
     def finish() -> bool:
         return journal.exhausted or journal.stopped
 
-    chosen, seen, how = starting_points(evaluate, oracle.prefetch, coordinates, starts, seed, finish)
+    chosen, seen, how = starting_points(evaluate, oracle.prefetch, coordinates, starts, task.seed, finish)
     if not chosen:
         raise RuntimeError("The criterion cannot be evaluated at theta0. " + " ".join(journal.notes))
     ends: list[Descended] = []
@@ -60,63 +66,39 @@ def tune_by_descent(
         if ends and finish():
             break
         accepted(start, start_of(start, box).slope, "start")
-        ends.append(search.run(evaluate, start, box, tol, finish, accepted, seed))
+        ends.append(optimiser.run(evaluate, start, box, tol, finish, accepted, task.seed))
     end = min(ends, key=lambda end: end.point.value)
     small = tol * max(abs(end.point.value), 1e-3 * abs(chosen[0].value), np.finfo(float).tiny)
     end = _with_exact_elements(oracle, end, small)
     size = float(np.max(np.abs(end.elements), initial=0.0))
     elements = end.elements[distinct_points(end.elements, 1e-5 * size)]
-    outcome, verdict = _judge(end, small, journal)
-    if end.held.any():
-        many = int(end.held.sum())
-        verdict += f", with {many} of {end.held.size} hyperparameters on their bounds"
-    one_sided = None
-    if end.point.theta.size == 1:
-        one_sided = (float(elements.min()), float(elements.max()))
-    scope = "local: the end of a descent from theta0"
-    curve = None
+    one_sided = (float(elements.min()), float(elements.max())) if end.point.theta.size == 1 else None
+    many = int(end.held.sum())
+    ended = Outcome.no_progress if end.finished else Outcome.budget
+    verdict = judge(
+        elements.squeeze(1) if one_sided else elements,
+        end.distance,
+        small=small,
+        kink=end.kink,
+        end=Outcome.stopped if journal.stopped else ended,
+        where=f", with {many} of {end.held.size} hyperparameters on their bounds" if many else "",
+    )
+    scope, curve = "local: the end of a descent from theta0", None
     if starts > 1:
         made = f"best end of {len(ends)} descents" if len(ends) > 1 else "end of the one descent that was begun"
         scope = f"local: the {made}, from {how}"
-        curve = _curve([*seen, end.point]) if one_sided else None
-    return TuneResult(
-        theta=natural(end.point.theta),
-        value=end.point.value,
-        status=outcome,
-        stationarity=Stationarity(elements.squeeze(1) if one_sided else elements, end.distance, verdict, False),
-        history=journal.history,
-        solves=journal.solves,
-        seconds=journal.seconds,
-        standard_error=float(fold_error(end.point.values)),
-        scope=scope,
+        curve = curve_through([*seen, end.point]) if one_sided else None
+    return journal.result(
+        natural(end.point.theta),
+        end.point.theta,
+        end.point.values,
+        verdict,
+        scope,
+        folded=len(end.point.values) > 1,
         bounds=None if curve is None else (float(curve.theta[0]), float(curve.theta[-1])),
         curve=curve,
         one_sided_slopes=one_sided,
-        fold_values=end.point.values if len(end.point.values) > 1 else None,
-        place=end.point.theta,
-        notes=journal.notes,
     )
-
-
-def _curve(points: list[Point]) -> Curve:
-    """The criterion at the points of a coarse path in one dimension and at its end."""
-    at = {float(point.theta[0]): point for point in points if point.usable}
-    ordered = [at[theta] for theta in sorted(at)]
-    values = np.stack([point.values for point in ordered])
-    slopes = np.array([point.slope for point in ordered])
-    return Curve(np.array(sorted(at)), values.mean(axis=1), fold_error(values), slopes)
-
-
-def _judge(end: Descended, small: float, journal: Journal) -> tuple[Outcome, str]:
-    if end.distance <= small:
-        if end.kink:
-            return Outcome.stationary_kink, "stationary at a kink"
-        return Outcome.stationary_smooth, "stationary, smooth"
-    if journal.stopped:
-        return Outcome.stopped, "not stationary: the search was stopped"
-    if end.finished:
-        return Outcome.no_progress, "not stationary, as far as the elements found tell"
-    return Outcome.budget, "not stationary yet"
 
 
 def _with_exact_elements(oracle: AbstractOracle, end: Descended, small: float) -> Descended:

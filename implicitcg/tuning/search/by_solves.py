@@ -8,45 +8,65 @@ from typing import Any
 
 import numpy as np
 
-from ..result import Curve, Outcome, TuneResult
-from .coordinates import Coordinates
+from ..result import Outcome, TuneResult
+from ..strategy import AbstractStrategy
+from ..thresholds import THRESHOLDS
 from .journal import Journal
-from .judge import fold_error, judge_slopes
-from .one_dimension import COARSE, SPAN, Evaluate, Search, find_range, search
-from .oracle import AbstractOracle, Point
+from .judge import judge_slopes
+from .one_dimension import SPAN, Evaluate, Search, find_range, search
+from .oracle import AbstractOracle, Point, curve_through
+
+FURTHER = 3  # decades of a penalty by which a range that a criterion named grows where the best is its lower end
 
 
-def tune_by_solves(
-    oracle: AbstractOracle,
-    coordinates: Coordinates,
-    tol: float,
-    journal: Journal,
-) -> TuneResult:
-    """Find the range, walk a coarse path, refine its best cells, and report.
+class BySolves(AbstractStrategy):
+    """One hyperparameter of a criterion of folds: find the range, walk a coarse path, refine its best cells."""
 
-    Raises:
-        RuntimeError: no inner solve succeeds anywhere, or no loss is finite; with the advice of the solver.
-    """
-    best = float("inf")
-    bounds, rebuild = coordinates.interval, coordinates.one
+    def applies(self) -> bool:
+        return self.task.folded is not None and self.task.single
 
-    def evaluate(theta: float, near: Point | None) -> Point:
-        nonlocal best
-        point = oracle(np.array([theta]), near, "points", best)
-        if point.value < best:
-            best = point.value
-            journal.record(rebuild(theta), point.value, abs(point.slope), "best so far")
-        return point
+    def run(self) -> TuneResult:
+        """The result.
 
-    def finish() -> bool:
-        return journal.exhausted or journal.stopped
+        Raises:
+            RuntimeError: no inner solve succeeds anywhere, or no loss is finite; with the advice of the solver.
+        """
+        criterion, own = self.task.folded, self.task.coordinates.interval
+        assert criterion is not None
+        with self.task.oracle() as oracle:
+            span = own or criterion.span
+            found = self._between(oracle, span)
+            if span is None or own is not None or found.status is not Outcome.at_lower_end:
+                return found
+            if self.task.journal.exhausted:
+                return found
+            # a range that the criterion named is none that the user insists on
+            deeper = self._between(oracle, (span[0] - FURTHER * float(np.log(10)), span[0]))
+            return deeper if deeper.value < found.value else found
 
-    points, low, high, downwards = _range(evaluate, float(coordinates.start[0]), bounds, journal)
-    resolution = float(np.finfo(oracle.dtype).eps) ** 0.75
-    found = search(evaluate, points, low, high, downwards, bounds is None, finish, resolution)
-    if not found.best.usable:
-        raise RuntimeError("The criterion could not be evaluated anywhere in the range. " + " ".join(journal.notes))
-    return _result(evaluate, found, oracle.dtype, rebuild, tol, journal, finish)
+    def _between(self, oracle: AbstractOracle, bounds: tuple[float, float] | None) -> TuneResult:
+        """The best of a range, or of one that is found."""
+        coordinates, journal, best = self.task.coordinates, self.task.journal, float("inf")
+
+        def evaluate(theta: float, near: Point | None) -> Point:
+            nonlocal best
+            point = oracle(np.array([theta]), near, "points", best)
+            if point.value < best:
+                best = point.value
+                journal.record(coordinates.one(theta), point.value, abs(point.slope), "best so far")
+            return point
+
+        def finish() -> bool:
+            return journal.exhausted or journal.stopped
+
+        points, low, high, downwards = _range(evaluate, float(coordinates.start[0]), bounds, journal)
+        resolution = float(np.finfo(oracle.dtype).eps) ** 0.75
+        found = search(evaluate, points, low, high, downwards, bounds is None, finish, resolution)
+        if not found.best.usable:
+            raise RuntimeError("The criterion could not be evaluated anywhere in the range. " + " ".join(journal.notes))
+        return _result(
+            evaluate, found, oracle.dtype, coordinates.one, self.task.tolerance(exact=False), journal, finish
+        )
 
 
 def _range(
@@ -108,33 +128,20 @@ def _result(
     if not outcome.converged and not found.closed:
         outcome = Outcome.stopped if journal.stopped else Outcome.budget
     points = [point for point in found.points if point.usable]
-    values = np.stack([point.values for point in points])
     knots = [
         float(a.theta[0] + b.theta[0]) / 2
         for a, b in pairwise(points)
         if not a.same_piece(b) and b.theta[0] - a.theta[0] <= 1e-6 * (1 + abs(float(a.theta[0])))
     ]
     how = "every promising cell examined" if found.closed else "the search was cut short"
-    return TuneResult(
-        theta=rebuild(float(best.theta[0])),
-        value=best.value,
-        status=outcome,
-        stationarity=stationarity,
-        history=journal.history,
-        solves=journal.solves,
-        seconds=journal.seconds,
-        standard_error=float(fold_error(best.values)),
-        place=best.theta,
-        scope=f"best of the range by a path of {COARSE} points and refinement: {how}",
+    return journal.result(
+        rebuild(float(best.theta[0])),
+        best.theta,
+        best.values,
+        (outcome, stationarity),
+        f"best of the range by a path of {THRESHOLDS.coarse} points and refinement: {how}",
         bounds=(float(found.points[0].theta[0]), float(found.points[-1].theta[0])),
-        curve=Curve(
-            np.array([float(point.theta[0]) for point in points]),
-            values.mean(axis=1),
-            fold_error(values),
-            np.array([point.slope for point in points]),
-        ),
+        curve=curve_through(points),
         knots=np.array(knots),
         one_sided_slopes=(left, right),
-        fold_values=best.values,
-        notes=journal.notes,
     )

@@ -22,26 +22,61 @@ INTERVAL = 1.0  # seconds between writes: what a kill can cost
 LARGEST = 2**26  # bytes of warm starts that are kept; beyond, they are left out and a resumed solve starts cold
 
 
-class EvaluationLog:
-    """The evaluations of a search by theta, kept in an `.npz` file; without a `path` nothing is kept.
+class Checkpoint:
+    """A file of arrays and notes that belongs to one search; without a `path` nothing is kept.
 
     Args:
-        path: where they are kept.
+        path: where it is.
         identity: what the search is about; a file about something else is refused.
-
-    Raises:
-        ValueError: the file at `path` is no checkpoint, or belongs to another search.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, identity: dict[str, Any]):
         self.path = None if path is None else Path(path)
         self.identity = {"format": FORMAT, **identity}
+        self._written = time.perf_counter()
+
+    @property
+    def due(self) -> bool:
+        """Whether the file should be brought up to date: once a second."""
+        return self.path is not None and time.perf_counter() - self._written > INTERVAL
+
+    def read(self) -> tuple[dict[str, np.ndarray], list[list[str]]]:
+        """What the file holds; nothing where there is none.
+
+        Raises:
+            ValueError: the file is no checkpoint, or belongs to another search.
+        """
+        if self.path is None or not self.path.exists():
+            return {}, []
+        return _read(self.path, self.identity)
+
+    def write(self, arrays: dict[str, np.ndarray], notes: list[list[str]]) -> None:
+        """Put it in its place, in one step."""
+        if self.path is None:
+            return
+        meta = json.dumps({"identity": self.identity, "notes": notes})
+        _replace(self.path, {"meta": np.frombuffer(meta.encode(), np.uint8), **arrays})
+        self._written = time.perf_counter()
+
+
+class EvaluationLog:
+    """The evaluations of a search by theta, kept in a checkpoint.
+
+    Raises:
+        ValueError: the file is no checkpoint, or belongs to another search.
+    """
+
+    def __init__(self, kept: Checkpoint):
+        self.kept = kept
         self._records: dict[bytes, dict[str, np.ndarray]] = {}
         self._notes: dict[bytes, list[str]] = {}
-        self._written = time.perf_counter()
         self._dirty = False
-        if self.path is not None and self.path.exists():
-            self._read(self.path)
+        arrays, notes = kept.read()
+        if "theta" in arrays:  # else the walk along an exact path, which broke
+            for i, note in enumerate(notes):
+                key = arrays["theta"][i].tobytes()
+                self._records[key] = {name: values[i] for name, values in arrays.items()}
+                self._notes[key] = list(note)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -53,48 +88,28 @@ class EvaluationLog:
 
     def put(self, theta: np.ndarray, record: dict[str, np.ndarray], notes: list[str]) -> None:
         """Keep an evaluation; the file is brought up to date once a second, and by `flush`."""
-        if self.path is None:
+        if self.kept.path is None:
             return
         self._records[theta.tobytes()] = {"theta": theta, **record}
         self._notes[theta.tobytes()] = notes
         self._dirty = True
-        if time.perf_counter() - self._written > INTERVAL:
+        if self.kept.due:
             self.flush()
 
     def flush(self) -> None:
         """Bring the file up to date."""
-        if self.path is None or not self._dirty:
+        if not self._dirty:
             return
         records = list(self._records.values())
         names = set.intersection(*[set(record) for record in records])
         if "roots" in names and sum(record["roots"].nbytes for record in records) > LARGEST:
             names.remove("roots")
         arrays = {name: np.stack([record[name] for record in records]) for name in sorted(names)}
-        write(self.path, self.identity, arrays, list(self._notes.values()))
-        self._written, self._dirty = time.perf_counter(), False
-
-    def _read(self, path: Path) -> None:
-        arrays, notes = read(path, self.identity)
-        if "theta" not in arrays:
-            return  # the walk along an exact path, which broke
-        for i, note in enumerate(notes):
-            key = arrays["theta"][i].tobytes()
-            self._records[key] = {name: values[i] for name, values in arrays.items()}
-            self._notes[key] = list(note)
+        self.kept.write(arrays, list(self._notes.values()))
+        self._dirty = False
 
 
-def write(path: Path, identity: dict[str, Any], arrays: dict[str, np.ndarray], notes: list[list[str]]) -> None:
-    """Put a checkpoint in its place, in one step."""
-    meta = json.dumps({"identity": identity, "notes": notes})
-    _replace(path, {"meta": np.frombuffer(meta.encode(), np.uint8), **arrays})
-
-
-def read(path: Path, identity: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[list[str]]]:
-    """The arrays and the notes of a checkpoint.
-
-    Raises:
-        ValueError: the file is none, or belongs to a search of another identity.
-    """
+def _read(path: Path, identity: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[list[str]]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

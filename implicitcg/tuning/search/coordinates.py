@@ -7,6 +7,7 @@ fraction. So the user writes the hyperparameter as the model wants it, and names
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
@@ -171,6 +172,12 @@ class Coordinates:
     def one(self, value: float) -> Any:
         """The tree at the coordinate `value` of a single hyperparameter."""
         return jax.device_put(self.natural(np.full(1, value, self.dtype)))
+
+    def beginning_at(self, start: np.ndarray) -> Coordinates:
+        """The same coordinates with another start, or the point of the box that is nearest to it."""
+        other = copy.copy(self)
+        other.start = np.clip(start, self.low, self.high).astype(self.dtype)
+        return other
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..result import Step
+import numpy as np
+
+from ..result import Curve, Outcome, Stationarity, Step, TuneResult
+from .judge import fold_error
 from .log import Progress
 
 
@@ -86,3 +89,42 @@ class Journal:
             note + (f" ({where}{f', {times} times' if times > 1 else ''})" if where else "")
             for note, (where, times) in self._notes.items()
         ]
+
+    def result(
+        self,
+        theta: Any,
+        place: np.ndarray,
+        values: np.ndarray,
+        verdict: tuple[Outcome, Stationarity],
+        scope: str,
+        *,
+        folded: bool = True,
+        bounds: tuple[float, float] | None = None,
+        curve: Curve | None = None,
+        knots: np.ndarray | None = None,
+        one_sided_slopes: tuple[float, float] | None = None,
+    ) -> TuneResult:
+        """The result of the search: what a strategy found, with what the books say.
+
+        `values` are the losses of the folds at `theta`, which is at `place` in coordinates of the search; where not
+        `folded`, that of a function.
+        """
+        status, stationarity = verdict
+        return TuneResult(
+            theta=theta,
+            value=float(values.mean()),
+            status=status,
+            stationarity=stationarity,
+            history=self.history,
+            solves=self.solves,
+            seconds=self.seconds,
+            standard_error=float(fold_error(values)),
+            scope=scope,
+            bounds=bounds,
+            curve=curve,
+            knots=knots,
+            one_sided_slopes=one_sided_slopes,
+            fold_values=values if folded else None,
+            place=place,
+            notes=self.notes,
+        )

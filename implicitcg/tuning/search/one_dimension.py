@@ -14,12 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..thresholds import THRESHOLDS
 from .oracle import Point
 
-COARSE = 49  # points of the first path
 SPAN = float(np.log(1e4))  # the range below the empty solution, in units of theta: four decades of a log-penalty
 REACH = 30.0  # how far from theta0 an empty solution is looked for
-PESSIMISM = 1.5  # how much steeper than at its ends the criterion may be inside a cell
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,9 @@ class Cell:
             if np.isfinite(self.left.slope + self.right.slope) and not (left < 0 < right):
                 return np.inf
             return _tangents_meet(self, left, right)[1]
-        steepest = PESSIMISM * max(abs(left), abs(right), abs(self.right.value - self.left.value) / self.width)
+        steepest = THRESHOLDS.pessimism * max(
+            abs(left), abs(right), abs(self.right.value - self.left.value) / self.width
+        )
         return (self.left.value + self.right.value - steepest * self.width) / 2
 
 
@@ -123,14 +124,14 @@ def search(
         resolution: the width at which a cell around a kink is narrow enough.
     """
     points = [point for point in points if low <= point.theta[0] <= high]
-    grid = np.linspace(low, high, COARSE)
+    grid = np.linspace(low, high, THRESHOLDS.coarse)
     _walk(evaluate, points, grid[::-1] if downwards else grid, finish)
     for _ in range(3):
         points.sort(key=lambda point: float(point.theta[0]))
         end, inner = (points[0], points[1]) if downwards else (points[-1], points[-2])
         if not extend or finish() or _best(points) is not end or end.value >= inner.value:
             break
-        further = float(end.theta[0]) + np.linspace(0, -SPAN / 2 if downwards else SPAN / 2, COARSE // 4)[1:]
+        further = float(end.theta[0]) + np.linspace(0, -SPAN / 2 if downwards else SPAN / 2, THRESHOLDS.coarse // 4)[1:]
         _walk(evaluate, points, further, finish)
     closed = _split_cells(evaluate, points, finish, resolution)
     points = sorted({float(point.theta[0]): point for point in points}.values(), key=lambda p: float(p.theta[0]))

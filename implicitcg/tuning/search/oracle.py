@@ -15,12 +15,12 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
 from ...base import SolveError, Status, code_of
-from ...base.programs import Shared
-from ...linear import design
-from ..criteria.criteria import AbstractCriterion
+from ..criteria.criterion import AbstractCriterion, evaluate
+from ..result import Curve
 from .checkpoint import EvaluationLog
 from .devices import Lanes, Spread
 from .journal import Journal
+from .judge import fold_error
 
 
 @dataclass(frozen=True)
@@ -117,47 +117,34 @@ class AbstractOracle(abc.ABC):
 
 
 class FoldOracle(AbstractOracle):
-    """A hold-out or cross-validation criterion. Folds are solved one after another, so none waits for the slowest."""
+    """A criterion of folds, solved fold by fold, so that none waits for the slowest."""
 
     def __init__(
         self,
         criterion: AbstractCriterion,
-        unravel: Callable[[Array], Any],
+        natural: Callable[[Array], Any],
         dtype: Any,
         journal: Journal,
         log: EvaluationLog,
         mesh: Mesh | None = None,
     ):
         super().__init__(dtype, journal, log, len(criterion.folds))
-        self.criterion, self.unravel = criterion, unravel
+        self.criterion, self.natural = criterion, natural
         self.rows = jax.device_put([tuple(fold) for fold in criterion.folds])
         self._unravel_root: Callable[[Array], Any] | None = None
         self._cold: Array | None = None
-
-        def evaluate(data: Any, rows: Any, theta: Array, init: Any) -> Any:
-            def loss(flat: Array) -> Any:
-                value, solution = criterion.fold_loss(data, rows, unravel(flat), init, throw=False)
-                return value, (ravel_pytree(solution.root)[0], solution.status)
-
-            if theta.size == 1:
-                value, slope, aux = jax.jvp(loss, (theta,), (jnp.ones_like(theta),), has_aux=True)
-                return value, jnp.reshape(slope, 1), aux
-            (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(theta)
-            return value, gradient, aux
-
-        self._program = Shared(evaluate)
-        self._lanes = None if mesh is None else Lanes(lambda data, part: evaluate(data, *part), mesh)
+        self._program = criterion.evaluator(natural)
+        self._lanes: Lanes | None = None
+        if mesh is not None:
+            self._lanes = Lanes(lambda data, part: evaluate(criterion, natural, data, *part), mesh)
 
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
         if self._lanes is not None:
             return self._on_devices(self._lanes, [flat], near)[0]
         theta = jax.device_put(flat)
-        found = []
-        for k, rows in enumerate(self.rows):
-            init = self._start(k, near, theta)
-            value, gradient, (root, status) = self._program((self.criterion.X, self.criterion.y), rows, theta, init)
-            found.append((np.asarray(value), np.asarray(gradient), np.asarray(root), status))
-        return record_of(*_stacked(found))
+        calls = [(rows, theta, self._start(k, near, theta)) for k, rows in enumerate(self.rows)]
+        found = self.criterion.workers.in_threads(self._program, calls)
+        return record_of(*_stacked([(value, gradient, root, status) for value, gradient, (root, status) in found]))
 
     def _evaluate_many(self, flats: list[np.ndarray]) -> list[tuple[dict[str, np.ndarray], list[str]]] | None:
         return None if self._lanes is None else self._on_devices(self._lanes, flats, None)
@@ -167,7 +154,7 @@ class FoldOracle(AbstractOracle):
     ) -> list[tuple[dict[str, np.ndarray], list[str]]]:
         """Records of all points: folds of one shape, for every point, are dealt to the devices together."""
         found: list[list[Any]] = [[None] * len(self.rows) for _ in flats]
-        for ks, train, test in self.criterion.groups():
+        for ks, train, test in self.criterion.alike():
             lots = [(i, k) for i in range(len(flats)) for k in range(len(ks))]
             starts = [self._start(k, near, jnp.asarray(flats[0])) for k in ks]
             rows = np.stack([train[k] for _, k in lots]), np.stack([test[k] for _, k in lots])
@@ -181,18 +168,26 @@ class FoldOracle(AbstractOracle):
 
     def _start(self, k: int, near: Point | None, theta: Array) -> Any:
         if self._unravel_root is None or self._cold is None:
-            fold = self.criterion.folds[k]
-            X, y = design.take_rows(self.criterion.X, jnp.asarray(fold.train)), self.criterion.y[fold.train]
-            problem = self.criterion.problem(X, y, self.unravel(theta))
-            self._cold, self._unravel_root = ravel_pytree(problem.initial())
+            self._cold, self._unravel_root = ravel_pytree(self.criterion.initial(k, self.natural(theta)))
         if near is None or not near.usable or near.roots is None:
             return self._unravel_root(self._cold)
         return self._unravel_root(jax.device_put(near.roots[k]))
 
 
 def _stacked(folds: list[tuple[Any, Any, Any, Status]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Status]]:
-    values, gradients, roots, statuses = zip(*folds, strict=True)
-    return np.stack(values), np.stack(gradients), np.stack(roots), list(statuses)
+    def part(i: int) -> np.ndarray:
+        return np.stack([np.asarray(fold[i]) for fold in folds])
+
+    return part(0), part(1), part(2), [status for *_, status in folds]
+
+
+def curve_through(points: list[Point]) -> Curve:
+    """The criterion at points of one dimension, those where it could be evaluated."""
+    at = {float(point.theta[0]): point for point in points if point.usable}
+    ordered = [at[theta] for theta in sorted(at)]
+    values = np.stack([point.values for point in ordered])
+    slopes = np.array([point.slope for point in ordered])
+    return Curve(np.array(sorted(at)), values.mean(axis=1), fold_error(values), slopes)
 
 
 def record_of(
