@@ -77,18 +77,18 @@ class CoordinateDesign(AbstractDesign):
         """The entries."""
         return self.data
 
-    def on_host(self) -> scipy.sparse.csc_matrix:
-        """A SciPy CSC matrix, of which the columns need no search where the entries are in their order."""
+    def on_host(self) -> scipy.sparse.csc_array:
+        """In SciPy's compressed columns, of which the columns need no search where the entries are in their order."""
         data, row, column = np.array(self.data), np.array(self.row), np.asarray(self.column)
         kept = (row < self.shape[0]) & (column < self.shape[1])
         if not kept.all():
             data, row, column = data[kept], row[kept], column[kept]
         if (column[1:] >= column[:-1]).all():
             starts = np.searchsorted(column, np.arange(self.shape[1] + 1)).astype(np.int32)
-            matrix = scipy.sparse.csc_matrix((data, row, starts), shape=self.shape)
+            matrix = scipy.sparse.csc_array((data, row, starts), shape=self.shape)
             if matrix.has_canonical_format:
                 return matrix
-        return scipy.sparse.csc_matrix((data, (row, column)), shape=self.shape)
+        return scipy.sparse.csc_array((data, (row, column)), shape=self.shape)
 
 
 def _at(values: Array, index: Array) -> Array:

@@ -173,12 +173,12 @@ class SparseDesign(AbstractDesign):
         """The entries, and zeros."""
         return self.data
 
-    def on_host(self) -> scipy.sparse.csc_matrix:
-        """A SciPy CSC matrix."""
+    def on_host(self) -> scipy.sparse.csc_array:
+        """In SciPy's compressed columns."""
         data, rows, owner = np.asarray(self.data), np.asarray(self.rows), np.asarray(self.owner)
         kept = rows < self.shape[0]
         column = np.broadcast_to(owner, rows.shape)
-        return scipy.sparse.csc_matrix((data[kept], (rows[kept], column[kept])), shape=self.shape)
+        return scipy.sparse.csc_array((data[kept], (rows[kept], column[kept])), shape=self.shape)
 
     def _column_sums(self, r: Array, entry: Callable[[Array], Array] = lambda data: data) -> Array:
         """`sum_i r_i entry(X_ij)`, a row of the table after the other, so that nothing of its size is stored."""

@@ -126,7 +126,7 @@ def _plain(problem: Composite) -> PlainProblem:
         X, y = scipy.sparse.diags(root) @ X if sparse else root[:, None] * X, root * y
     elif not logistic and intercept and not sparse:
         X, y, intercept = X - X.mean(axis=0), y - y.mean(), False
-    X = X.tocsc() if sparse else np.asfortranarray(X)
+    X = scipy.sparse.csc_matrix(X) if sparse else np.asfortranarray(X)
     groups = np.asarray(penalty.labels) if isinstance(penalty, GroupL2) else None
     strength = penalty.alpha * penalty.weights if isinstance(penalty, GroupL2) else penalty.alpha
     size = p if groups is None else len(penalty.weights)
