@@ -25,7 +25,19 @@ TWICE = {
     "elastic_net": "the model, and icg.prox.elastic_net",
     "sort": "icg.nonsmooth.sort along an axis, and icg.sorting.sort of vectors",
     "path": "icg.path, and icg.plots.path that draws one",
-    "rank": "icg.sorting.rank",
+    "kinks": "icg.kinks, and icg.plots.kinks",
+    "Box": "a set, and icg.tuning's box of hyperparameters in sklearn",
+    "ElasticNet": "a penalty, and the family of its estimator",
+    "Free": "a cone that CVXPY knows, and icg.tuning.Free, a parameter without bounds",
+    "Thresholds": "one record a room",
+    "THRESHOLDS": "the same",
+}
+
+# Rooms that are opened late, because what they need takes long to import or may be missing. The contract sees them.
+LATE = {
+    "cli/fit.py": "scikit-learn takes a second",
+    "cli/picture.py": "Matplotlib may be missing",
+    "cvxpy/canonical.py": "the class it opens is one of CVXPY's",
 }
 
 
@@ -77,6 +89,7 @@ def test_no_arrow_is_hidden_from_the_import_contract():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 inside = [inner for inner in ast.walk(node) if isinstance(inner, ast.ImportFrom)]
                 own = [i for i in inside if i.level or (i.module or "").startswith("implicitcg")]
+                own = [] if relative(path) in LATE else own
                 hidden += [f"{relative(path)}:{i.lineno}" for i in own]
             named = isinstance(node, ast.Constant) and isinstance(node.value, str) and path.parent != PACKAGE
             if named and re.fullmatch(r"implicitcg(\.\w+)+", node.value):

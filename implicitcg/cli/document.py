@@ -20,7 +20,7 @@ from .fit import Fit
 from .mistakes import Mistake
 from .peer import Peer
 
-FORMAT = "implicitcg model 1"
+DOCUMENT_FORMAT = "implicitcg model 1"
 
 
 def document(
@@ -30,7 +30,7 @@ def document(
     search = fit.search
     left, right = search.one_sided_slopes or (math.nan, math.nan)
     stored = {
-        "format": FORMAT,
+        "format": DOCUMENT_FORMAT,
         "versions": versions(),
         "data": {
             "name": data.name,
@@ -113,9 +113,10 @@ def read_document(path: str) -> dict[str, Any]:
         raise Mistake(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError:
         raise Mistake(f"{path} is not JSON. The model file comes first, then the data: {USAGE}") from None
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+    if not isinstance(stored, dict) or stored.get("format") != DOCUMENT_FORMAT:
         raise Mistake(
-            f"{path} is not a model file of this version ({FORMAT!r}). Write one with: implicitcg tune ... --out"
+            f"{path} is not a model file of this version ({DOCUMENT_FORMAT!r}). "
+            "Write one with: implicitcg tune ... --out"
         )
     try:
         recipe = Recipe.from_json(stored["features"])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from .fit import Split, penalty_for_nothing
 
-GRID = 1000
+PEER_GRID = 1000
 RANGE = 1e-3  # of the penalty that leaves nothing, down to which the grid goes: scikit-learn's default
-TOLERANCE = 1e-8  # its default, 1e-4, solves so loosely that its errors come out below those of the true solutions
+PEER_TOLERANCE = 1e-8  # its default, 1e-4, solves so loosely that its errors come out below those of the true solutions
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Peer:
 
 
 def lasso_cv(X: NDArray, y: NDArray, splits: list[Split]) -> Peer:
-    """Fit `LassoCV` on a geometric grid of `GRID` penalties, in double precision, to the tolerance `TOLERANCE`."""
+    """Fit `LassoCV` on a geometric grid of `PEER_GRID` penalties, in double precision, to `PEER_TOLERANCE`."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LassoCV
 
@@ -40,8 +40,8 @@ def lasso_cv(X: NDArray, y: NDArray, splits: list[Split]) -> Peer:
     begin = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        grid: Any = np.geomspace(highest, RANGE * highest, GRID)
-        found = LassoCV(alphas=grid, cv=splits, tol=TOLERANCE, max_iter=100_000).fit(X, y)
+        grid: Any = np.geomspace(highest, RANGE * highest, PEER_GRID)
+        found = LassoCV(alphas=grid, cv=splits, tol=PEER_TOLERANCE, max_iter=100_000).fit(X, y)
     seconds = time.perf_counter() - begin
     errors = found.mse_path_[np.argmin(found.mse_path_.mean(axis=1))]
     unconverged = sum(issubclass(warning.category, ConvergenceWarning) for warning in caught)
@@ -50,7 +50,7 @@ def lasso_cv(X: NDArray, y: NDArray, splits: list[Split]) -> Peer:
         float(errors.mean()),
         float(errors.std(ddof=1) / np.sqrt(len(errors))),
         int(np.count_nonzero(found.coef_)),
-        GRID * len(splits) + 1,
+        PEER_GRID * len(splits) + 1,
         unconverged,
         seconds,
     )

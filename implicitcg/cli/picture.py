@@ -48,7 +48,7 @@ def lasso_path(X: NDArray, y: NDArray, lowest: float) -> list[Knot]:
         return LassoPath(X, y, weights, True).advance(broken.c * (1 + 1e-6))
 
 
-def kinks(path: list[Knot]) -> NDArray:
+def kink_penalties(path: list[Knot]) -> NDArray:
     """The penalties at which a path has a kink."""
     return np.array([knot.c for knot in path if knot.kink])
 
@@ -69,11 +69,11 @@ def draw(
     assert fit.search.curve is not None
     lowest = float(np.exp(np.min(fit.search.curve.theta)))
     rows = {
-        f"fold {i + 1}": kinks(lasso_path(X[train], y[train], lowest))
+        f"fold {i + 1}": kink_penalties(lasso_path(X[train], y[train], lowest))
         for i, (train, _) in enumerate(splits[:MOST_ROWS])
     }
     path = lasso_path(X, y, lowest)
-    rows["all rows"] = kinks(path)
+    rows["all rows"] = kink_penalties(path)
     alphas, coefs = np.array([knot.c for knot in path]), np.array([knot.coef for knot in path])
     marks = {} if peer is None else {"LassoCV": (peer.alpha, peer.error)}
     figure = plots.report(fit.search, rows, alphas, coefs, names=terms, criterion="CV error", title=title, marks=marks)

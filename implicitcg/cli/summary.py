@@ -11,7 +11,7 @@ from ..tuning import Outcome
 from .datasets import Data
 from .features import Recipe
 from .fit import Fit
-from .peer import GRID, RANGE, TOLERANCE, Peer
+from .peer import RANGE, Peer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +107,8 @@ def sentences(data: Data, fit: Fit, peer: Peer | None, folds: int) -> list[tuple
         told.append(
             (
                 "LassoCV",
-                f"the same {folds} folds; {GRID} penalties from alpha_max down to {RANGE:g} of it, tol={TOLERANCE:g}"
+                f"the same {folds} folds; {PEER_GRID} penalties from alpha_max down to {RANGE:g} of it, "
+                f"tol={PEER_TOLERANCE:g}"
                 + (f"; {peer.unconverged} of its solves did not converge." if peer.unconverged else "."),
             )
         )

@@ -7,7 +7,7 @@ linear system on a face has to offer; four files implement it, `chosen_system` c
 
 from .chosen_system import by_products as by_products
 from .dependence import on_independent_rows as on_independent_rows
-from .faces import snapped as snapped
+from .faces import snapped_blocks as snapped_blocks
 from .inverse import ConicInverse as ConicInverse
 from .polish import PolishedPoint as PolishedPoint
 from .polish import polished as polished

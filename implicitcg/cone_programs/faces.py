@@ -139,7 +139,7 @@ def of_jacobian(face: Face, rows: Any, function: Callable[[Any], Any], v: np.nda
     return found
 
 
-def snapped(where: Layout, v: np.ndarray) -> np.ndarray:
+def snapped_blocks(where: Layout, v: np.ndarray) -> np.ndarray:
     """`v` with what is on a kink up to rounding put on it, on the side of the smallest face."""
     # A solver stops on one side of a kink or the other, as its last rounding falls; the derivative there is that of the
     # tie rule, which asks whether `v` is on the kink exactly.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Declared:
+class DeclaredParameter:
     """What a layer keeps of a parameter: its name, its shape and its declared attributes."""
 
     name: str
@@ -28,7 +28,7 @@ class Declared:
     pattern: np.ndarray | None
 
     @staticmethod
-    def of(parameter: cvxpy.Parameter, gp: bool) -> Declared:
+    def of(parameter: cvxpy.Parameter, gp: bool) -> DeclaredParameter:
         """The record of a CVXPY parameter; those of geometric programs are positive."""
         given = [name for name in _CHECKS if parameter.attributes.get(name)]
         if gp and "pos" not in given:
@@ -37,7 +37,7 @@ class Declared:
         if parameter.attributes.get("sparsity"):
             pattern = np.zeros(parameter.shape, bool)
             pattern[parameter.sparse_idx] = True
-        return Declared(parameter.name(), parameter.shape, parameter.is_complex(), tuple(given), pattern)
+        return DeclaredParameter(parameter.name(), parameter.shape, parameter.is_complex(), tuple(given), pattern)
 
     def __str__(self) -> str:
         return f"the parameter {self.name!r} of shape {self.shape}"
@@ -83,7 +83,9 @@ class Declared:
             raise ValueError(f"The value of {self} has an entry outside the sparsity pattern that it declares.")
 
 
-def batched(declared: Sequence[Declared], values: Sequence[Any]) -> tuple[tuple[int, ...], list[Array], list[bool]]:
+def batched(
+    declared: Sequence[DeclaredParameter], values: Sequence[Any]
+) -> tuple[tuple[int, ...], list[Array], list[bool]]:
     """The batch shape, the arrays (with the batch axes of each made one), and which of them are batched.
 
     Parameters come with or without the batch axes; all that have them must agree.

@@ -107,11 +107,11 @@ def canonicalise(
     """The cone program of `problem`, by CVXPY's own reductions; `variables` may be multipliers of its constraints."""
     from cvxpy.utilities import scopes
 
-    from .target import ConeProgram
+    from .target import TargetSolver
 
     with scopes.quad_form_dpp_scope():  # the matrix of a quadratic form in the objective may be a parameter
         data, chain, inverse = problem.get_problem_data(
-            solver=ConeProgram(), gp=gp, verbose=verbose, canon_backend=backend, solver_opts={}
+            solver=TargetSolver(), gp=gp, verbose=verbose, canon_backend=backend, solver_opts={}
         )
     program = data["param_prob"]
     reductions = Reductions(chain, inverse, program)

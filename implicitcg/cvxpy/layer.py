@@ -18,7 +18,7 @@ from ..core import AbstractProblem, AbstractSolver, Certificate, Solution, undef
 from ..equations import Conic, conic
 from ..solvers.automatic import default_solver
 from ..solving import certify, solve
-from .arguments import Declared, batched
+from .arguments import DeclaredParameter, batched
 from .canonical import Canonical, canonicalise
 from .determined import Determined, UniqueWhereItMatters, determined
 from .diagnosis import concrete, detail, explained
@@ -71,7 +71,7 @@ class CvxpyLayer(eqx.Module):
     """
 
     canonical: Canonical = eqx.field(static=True)
-    parameters: tuple[Declared, ...] = eqx.field(static=True)
+    parameters: tuple[DeclaredParameter, ...] = eqx.field(static=True)
     constraints: tuple[str, ...] = eqx.field(static=True)
     variables: tuple[str, ...] = eqx.field(static=True)
     solver: str | AbstractSolver | None
@@ -92,7 +92,7 @@ class CvxpyLayer(eqx.Module):
         arguments = dict(solver_args or {}) | ({"verbose": True} if verbose else {})
         forward_solver(solver, arguments)  # refuses at once what no call could use
         self.canonical = canonicalise(problem, parameters, variables, gp=gp, verbose=verbose, backend=canon_backend)
-        self.parameters = tuple(Declared.of(parameter, gp) for parameter in parameters)
+        self.parameters = tuple(DeclaredParameter.of(parameter, gp) for parameter in parameters)
         self.constraints = tuple(str(constraint) for constraint in problem.constraints)
         self.variables = tuple(variable.name() for variable in problem.variables())
         self.solver = solver

@@ -15,7 +15,7 @@ from cvxpy.reductions.solvers.conic_solvers.conic_solver import ConicSolver
 from cvxpy.utilities.psd_utils import TriangleKind
 
 
-class ConeProgram(ConicSolver):
+class TargetSolver(ConicSolver):
     """A solver in the eyes of CVXPY, which takes what `icg.conic` takes and solves nothing.
 
     It accepts quadratic objectives and Clarabel's cones in Clarabel's order, power cones of three numbers only. Unlike

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
+from ..base.checks import floating, matching_dtype
 from ..core import AbstractProblem, Certificate, Linearisation
 from ..core.vertices import vertex_certificate
 from ..linear import AbstractSquareMap, CircularMap, DenseMap, SplittingInverse
@@ -131,8 +132,6 @@ def affine_equilibrium(
 
     Source: Winston, Kolter, Monotone operator equilibrium networks, NeurIPS 2020.
     """
-    from ..base.checks import floating, matching_dtype
-
     b = floating(b, "b")
     if not isinstance(W, AbstractSquareMap):
         W, b = matching_dtype(floating(W, "W"), b)

@@ -50,7 +50,7 @@ class State(NamedTuple):
     record: Record
 
 
-def follow(
+def follow_flow(
     field: Field, step: Stepper, options: Options, start: Array, end: Array, y: Array, parameters: Any
 ) -> tuple[Record, Any, Array, Array]:
     """`(record, status, closest, stopped)`: the flow from `start` to `end`, or to a terminal event.

@@ -20,7 +20,7 @@ from .event import Event
 from .field import Field
 from .method import stepper
 from .replay import Follower, Replayed
-from .search import Options, follow
+from .search import Options, follow_flow
 from .solution import Flow
 
 
@@ -147,7 +147,7 @@ def _solve(
     first = None if first_step is None else jnp.asarray(first_step, flat.dtype)
     options = Options(*tolerances, first, order, max_steps, max_crossings, allow_jumps, sensitivity)
     still = lax.stop_gradient((ts[0], ts[-1], flat, field.parameters))
-    record, status, closest, stopped = follow(field, step, options, *still)
+    record, status, closest, stopped = follow_flow(field, step, options, *still)
     record, closest = lax.stop_gradient((record, closest))
     status = worst(Status.where((jnp.diff(ts) > 0).all(), Status.converged, Status.times_not_increasing), status)
     follower = Follower(field, step)

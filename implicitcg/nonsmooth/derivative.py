@@ -119,7 +119,7 @@ def linearise(program: Any, arguments: list[Any], moving: list[bool], reading: r
         def value(*free):
             supply = iter(free)
             full = [next(supply) if moves else argument for moves, argument in zip(moving, arguments, strict=False)]
-            return rewrite.evaluate(program, full, moving, read)
+            return rewrite.evaluate_rewritten(program, full, moving, read)
 
         primals = [a for a, moves in zip(arguments, moving, strict=False) if moves]
         results, tangents_out = jax.jvp(value, primals, tangents)

@@ -55,7 +55,7 @@ STILL = Note(moves=False)
 STRUCTURE = {**control.CONTROL_RULES, **custom.CUSTOM_RULES}
 
 
-def evaluate(jaxpr: Any, arguments: list[Any], moves: list[bool], reading: Reading) -> list[Any]:
+def evaluate_rewritten(jaxpr: Any, arguments: list[Any], moves: list[bool], reading: Reading) -> list[Any]:
     """The values of a program; its derivative is the one that `choose` is asked for.
 
     `moves` marks the arguments that are differentiated: a comparison of constants has no kink.
@@ -154,7 +154,7 @@ def _select(equation: Any, operands: list[Any], truth: Truth, reading: Reading) 
 def _rewritten(equation: Any, operands: list[Any], notes: list[Note], reading: Reading) -> list[Any]:
     name = equation.primitive.name
     if name in STRUCTURE:
-        return STRUCTURE[name](equation, operands, notes, reading, evaluate)
+        return STRUCTURE[name](equation, operands, notes, reading, evaluate_rewritten)
     if reading.in_rule:
         if name == "sign" and is_float(operands[0]):
             return [markers.sign_as_slope(reading.in_rule, reading.place(equation), operands[0])]

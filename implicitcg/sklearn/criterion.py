@@ -146,7 +146,7 @@ class FamilyFolds(AbstractCriterion):
         rows = jax.device_put(np.pad(weights, (0, self.X.shape[0] - len(weights))))
         return self._on_fold((rows, rows), theta, init)[2]
 
-    def read(self, problem: Any, root: Any) -> tuple[Any, Any, Any]:
+    def read(self, problem: AbstractProblem, root: Any) -> tuple[Any, Any, Any]:
         """Coefficients, intercept, and the norm of the equation's residual at a root."""
         return _read(self.family, problem, root)
 
@@ -200,6 +200,6 @@ def _posed(family: AbstractFamily, X: Any, y: Any, groups: Any, theta: Any, weig
 
 
 @partial(jax.jit, static_argnums=0)
-def _read(family: AbstractFamily, problem: Any, root: Any) -> tuple[Any, Any, Any]:
+def _read(family: AbstractFamily, problem: AbstractProblem, root: Any) -> tuple[Any, Any, Any]:
     residual = jnp.linalg.norm(ravel_pytree(problem.residual(root))[0])
     return *family.parts(problem.present(root)[0]), residual

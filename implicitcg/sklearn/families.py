@@ -21,7 +21,7 @@ from ..penalties import GroupL2, LeastSquares
 from ..tuning.criteria.criterion import Declared
 from .thresholds import THRESHOLDS
 
-DECADES = 4  # below the penalty at which every solution is empty
+GRID_DECADES = 4  # below the penalty at which every solution is empty
 FLOOR, CEILING = 1e-2, 1e2  # of the best common penalty: what one feature of a weighted LASSO may have
 
 
@@ -100,7 +100,7 @@ class OnePenalty(AbstractFamily):
 
     def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
         top = np.log(empty)
-        return Box(np.array([top]), np.array([top - DECADES * np.log(10)]), np.array([top]))
+        return Box(np.array([top]), np.array([top - GRID_DECADES * np.log(10)]), np.array([top]))
 
 
 @final
@@ -199,7 +199,7 @@ class ElasticNet(AbstractFamily):
 
     def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
         top = np.log(empty)
-        low = top - (DECADES + 1) * np.log(10)
+        low = top - (GRID_DECADES + 1) * np.log(10)
         # the l1 part decides what is empty: a share of 1/100 takes two decades more
         return Box(np.array([top + np.log(0.1), 0.5]), np.array([low, 0.01]), np.array([top + np.log(100), 1.0]))
 

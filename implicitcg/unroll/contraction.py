@@ -74,7 +74,7 @@ def contraction(
     Source: Bolte, Pauwels, Vaiter, Automatic differentiation of nonsmooth iterative algorithms, NeurIPS 2022.
     """
     both, exhaustive, size = elements(f, z, *args, tol=tol, max_elements=max_elements)(z)
-    return judge(both, exhaustive, size)
+    return judge_contraction(both, exhaustive, size)
 
 
 def elements(
@@ -98,7 +98,7 @@ def elements(
     return at
 
 
-def judge(both: np.ndarray, exhaustive: bool, size: int) -> Contraction:
+def judge_contraction(both: np.ndarray, exhaustive: bool, size: int) -> Contraction:
     """The verdict on elements `[M N]`, `(number, size, size + parameters)`, all together."""
     blocks = both[:, :, :size]
     sensitivity = max((np.linalg.norm(N, 2) for N in both[:, :, size:]), default=0.0) if both.shape[2] > size else 0.0

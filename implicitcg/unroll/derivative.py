@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 
 from ..base import is_traced
 from ..nonsmooth import kinks
-from .contraction import Contraction, elements, judge
+from .contraction import Contraction, elements, judge_contraction
 from .iterate import iterate
 
 EXAMINED = 8  # of the steps that met a kink, those whose elements are formed
@@ -156,10 +156,10 @@ def _verdict(
     sets = elements(f, value, *args, tol=on_kink)
     both, exhaustive, size = sets(value)
     if tol is None:
-        bound = _away(f, value, args, judge(both, exhaustive, size))
+        bound = _away(f, value, args, judge_contraction(both, exhaustive, size))
         if on_kink < bound < np.inf:  # the iterate is too far from the limit to tell these kinks apart
             both, exhaustive, size = elements(f, value, *args, tol=bound)(value)
-    limit = judge(both, exhaustive, size)
+    limit = judge_contraction(both, exhaustive, size)
     count = steps if last is None else last
     start = z0 if count == steps else iterate(f, z0, *args, steps=steps - count)
     start = jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), start, value)
@@ -172,7 +172,7 @@ def _verdict(
     if len(on) == 0 or limit.verdict == "refused":
         return limit, len(on)
     distinct = np.unique(both.round(12), axis=0, return_index=True)[1]
-    joint = judge(both[np.sort(distinct)], exhaustive and len(on) <= EXAMINED, size)
+    joint = judge_contraction(both[np.sort(distinct)], exhaustive and len(on) <= EXAMINED, size)
     if limit.verdict != "certified" or joint.verdict == "certified":
         return joint, len(on)
     reason = (

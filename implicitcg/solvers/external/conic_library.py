@@ -21,7 +21,7 @@ from ...cone_programs import (
     cone_program,
     on_independent_rows,
     polished,
-    snapped,
+    snapped_blocks,
 )
 from ...core import AbstractSolver, Found
 from ...equations import Conic
@@ -110,7 +110,7 @@ class AbstractConicLibrary(AbstractSolver[Conic]):
         verdict = CONVERGED if relative <= enough else NOT_CONVERGED
         if verdict == CONVERGED and not found.unique:
             verdict = NOT_UNIQUE
-        v = snapped(where, found.v)
+        v = snapped_blocks(where, found.v)
         if verdict == CONVERGED and (found.dependent or not v[where.orthant].all()):
             v = on_independent_rows(program.A, where, v)
         return found.x, v, verdict, iterations

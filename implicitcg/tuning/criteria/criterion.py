@@ -23,7 +23,7 @@ from ...base.programs import Shared
 from ...core import AbstractProblem, AbstractSolver, Solution
 from ...solving import solve
 from .folds import Fold, taken
-from .losses import Loss, predict
+from .losses import Loss, predictions
 from .workers import AbstractWorkers, InTurn
 
 BUDGET = 1000  # inner solves to spend at most, where nobody says otherwise
@@ -76,7 +76,7 @@ class AbstractCriterion(abc.ABC):
 
     def predict(self, value: Any, X: Any) -> Array:
         """What the inner solution `value` predicts for the rows `X`."""
-        return predict(value, X)
+        return predictions(value, X)
 
     def fold_loss(self, data: tuple[Any, Any], rows: tuple[Any, Any], theta: Any, init: Any, *, throw: bool) -> Any:
         """The loss of one fold and the inner `Solution`, for `rows = (train, test)`; traceable in everything."""

@@ -30,7 +30,7 @@ from ...core import AbstractProblem, Solution
 from ...equations.forms import LassoForm, lasso_form
 from ...penalties import LeastSquares
 from ...solving import solve
-from .losses import predict
+from .losses import predictions
 
 Refit = Callable[[Array], AbstractProblem]
 
@@ -74,11 +74,11 @@ class FiniteDifference(AbstractDegrees):
     def __call__(self, refit: Refit, X: Any, y: Array, solution: Solution) -> tuple[Float[Array, ""], Any]:
         step = jnp.asarray(2 * jnp.std(y) / y.size**0.3 if self.step is None else self.step, y.dtype)
         signs = jax.random.rademacher(jax.random.key(self.seed), (self.samples, *y.shape), y.dtype)
-        base = predict(solution.value, X)
+        base = predictions(solution.value, X)
 
         def one(sign: Array) -> tuple[Array, Any]:
             moved = solve(refit(y + step * sign), init=lax.stop_gradient(solution.root), throw=False)
-            return jnp.sum(sign * (predict(moved.value, X) - base)) / step, code_of(moved.status)
+            return jnp.sum(sign * (predictions(moved.value, X) - base)) / step, code_of(moved.status)
 
         traces, codes = lax.map(one, signs)
         status = Status.where(jnp.all(codes == 0), Status.converged, Status.not_converged)
@@ -92,12 +92,12 @@ def leverages(refit: Refit, X: Any, y: Array, solution: Solution) -> Float[Array
     if form is not None and closed and not penalised_by_response(refit, y):
         return _closed_form(form, solution)
 
-    def predictions(flat: Array) -> Array:
+    def refitted(flat: Array) -> Array:
         moved = solve(refit(flat.reshape(y.shape)), init=lax.stop_gradient(solution.root), throw=False)
-        return predict(moved.value, X).reshape(-1)
+        return predictions(moved.value, X).reshape(-1)
 
     def entry(direction: Array) -> Array:
-        return direction @ jax.jvp(predictions, (y.reshape(-1),), (direction,))[1]
+        return direction @ jax.jvp(refitted, (y.reshape(-1),), (direction,))[1]
 
     return lax.map(entry, jnp.eye(y.size, dtype=y.dtype)).reshape(y.shape)
 

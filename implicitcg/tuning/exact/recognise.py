@@ -25,7 +25,7 @@ from ..criteria.degrees import penalised_by_response
 from ..criteria.information import AbstractInformation
 from ..criteria.losses import squared
 from .fold_path import FoldData, FoldPath
-from .gap import relative_gap
+from .gap import gap_on_host
 from .strength import Strength, common_strength
 
 PREDICTED = 1e-7  # of the largest target, by which predictions along a path may be off
@@ -84,7 +84,7 @@ class Models:
             form = lasso_form(self.criterion.concrete(k, rows, theta))
             if form is None:
                 raise Disagrees(f"the model of fold {k} is no LASSO there")
-            gap = relative_gap(form, np.pad(coef, (0, form.loss.dimension()[0] - len(coef))))  # columns that fill up
+            gap = gap_on_host(form, np.pad(coef, (0, form.loss.dimension()[0] - len(coef))))  # columns that fill up
             if not gap <= gap_tolerance(None, form.loss.X.dtype):
                 raise Disagrees(f"the solution of fold {k} has a relative duality gap of {gap:.2g} there")
 
