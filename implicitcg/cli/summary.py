@@ -11,7 +11,7 @@ from ..tuning import Outcome
 from .datasets import Data
 from .features import Recipe
 from .fit import Fit
-from .peer import RANGE, Peer
+from .peer import PEER_GRID, PEER_TOLERANCE, RANGE, Peer
 
 if TYPE_CHECKING:
     from rich.console import Console
