@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import plots
+from ..plots.style import matplotlib
 from ..tuning.exact.path import Knot, LassoPath, PathBroken
 from .fit import Fit, Split
 from .mistakes import Mistake
@@ -26,8 +28,6 @@ def _format(name: str) -> str:
 def check_picture(name: str) -> None:
     """Raise a `Mistake` where a picture could not be drawn: Matplotlib missing, or no known format."""
     try:
-        from ..plots.style import matplotlib
-
         matplotlib()
     except ImportError as error:
         raise Mistake(f"--plot: {error}") from None
@@ -48,7 +48,7 @@ def lasso_path(X: NDArray, y: NDArray, lowest: float) -> list[Knot]:
         return LassoPath(X, y, weights, True).advance(broken.c * (1 + 1e-6))
 
 
-def kinks(path: list[Knot]) -> NDArray:
+def kink_penalties(path: list[Knot]) -> NDArray:
     """The penalties at which a path has a kink."""
     return np.array([knot.c for knot in path if knot.kink])
 
@@ -64,16 +64,14 @@ def draw(
     peer: Peer | None,
 ) -> bytes:
     """The page `icg.plots.report` for a tuned LASSO."""
-    from .. import plots
-
     assert fit.search.curve is not None
     lowest = float(np.exp(np.min(fit.search.curve.theta)))
     rows = {
-        f"fold {i + 1}": kinks(lasso_path(X[train], y[train], lowest))
+        f"fold {i + 1}": kink_penalties(lasso_path(X[train], y[train], lowest))
         for i, (train, _) in enumerate(splits[:MOST_ROWS])
     }
     path = lasso_path(X, y, lowest)
-    rows["all rows"] = kinks(path)
+    rows["all rows"] = kink_penalties(path)
     alphas, coefs = np.array([knot.c for knot in path]), np.array([knot.coef for knot in path])
     marks = {} if peer is None else {"LassoCV": (peer.alpha, peer.error)}
     figure = plots.report(fit.search, rows, alphas, coefs, names=terms, criterion="CV error", title=title, marks=marks)
@@ -83,8 +81,6 @@ def draw(
 def draw_search(name: str, title: str, terms: tuple[str, ...], targets: tuple[str, ...], fit: Fit) -> bytes:
     """The search of any other model beside its largest coefficients, by target where there are several."""
     from matplotlib.figure import Figure
-
-    from .. import plots
 
     figure = Figure(figsize=(10, 4.2), dpi=150, layout="constrained")
     search, bars = figure.subplots(1, 2, width_ratios=(1.4, 1))

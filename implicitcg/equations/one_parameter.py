@@ -19,7 +19,7 @@ import numpy as np
 
 from ..base import concrete_value, jaxprs
 
-CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"})  # read as if inlined
+INLINED = frozenset({"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"})  # read as if inlined
 REFUSALS = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
@@ -29,7 +29,7 @@ REFUSALS = (
 
 
 @dataclass(frozen=True)
-class Line:
+class LineForm:
     """`offset + rate t`, two arrays of one shape."""
 
     offset: np.ndarray
@@ -37,7 +37,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Exponential:
+class ExponentialForm:
     """`factor exp(offset + rate t)`, three arrays of one shape. The factor may have any sign, or be zero."""
 
     factor: np.ndarray
@@ -51,11 +51,11 @@ class Unread:
 
 
 UNREAD = Unread()
-Form = Line | Exponential | Unread
+Form = LineForm | ExponentialForm | Unread
 
 
 def read(function: Callable[[Any], Any], t: Any) -> Any:
-    """`function(t)` for all `t`: its tree with a `Line`, an `Exponential` or `Unread` where an array depends on `t`.
+    """`function(t)` for all `t`: its tree with a form (a line, an exponential, unread) where an array depends on `t`.
 
     Arrays that do not are themselves. `None` where the function wants to know its argument's value, by an `if` of
     Python or a call of NumPy, and so has no program. Of `t`, a number, only the dtype counts.
@@ -72,7 +72,7 @@ def read(function: Callable[[Any], Any], t: Any) -> Any:
             closed, shapes = jaxprs.trace(arrays, t)
     except REFUSALS:
         return None
-    found = _run(closed, [Line(np.zeros(()), np.ones(()))])
+    found = _run(closed, [LineForm(np.zeros(()), np.ones(()))])
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(shapes), found), rest[-1])
 
 
@@ -86,7 +86,7 @@ def _visit(equation: Any, *operands: Any) -> list[Any]:
         with jax.ensure_compile_time_eval():
             return jaxprs.bind(equation, *operands)
     name = equation.primitive.name
-    if name in CALLS:
+    if name in INLINED:
         return _run(next(jaxprs.subprograms(equation)), operands)
     rule, unread = RULES.get(name), [UNREAD] * len(equation.outvars)
     if rule is None or any(operand is UNREAD for operand in operands):
@@ -113,42 +113,46 @@ def _multiply(_: Any, a: Any, b: Any) -> Form:
     if isinstance(a, np.ndarray):
         a, b = b, a
     match a, b:
-        case Line(), np.ndarray():
-            return Line(a.offset * b, a.rate * b)
-        case Exponential(), np.ndarray():
-            return Exponential(*_spread(a.factor * b, a.offset, a.rate))
-        case Exponential(), Exponential():
-            return Exponential(a.factor * b.factor, a.offset + b.offset, a.rate + b.rate)
+        case LineForm(), np.ndarray():
+            return LineForm(a.offset * b, a.rate * b)
+        case ExponentialForm(), np.ndarray():
+            return ExponentialForm(*_spread(a.factor * b, a.offset, a.rate))
+        case ExponentialForm(), ExponentialForm():
+            return ExponentialForm(a.factor * b.factor, a.offset + b.offset, a.rate + b.rate)
     return UNREAD
 
 
 def _divide(equation: Any, a: Any, b: Any) -> Form:
-    if isinstance(b, Exponential):
+    if isinstance(b, ExponentialForm):
         b = _power(equation, b, np.array(-1.0)) if (b.factor > 0).all() else UNREAD
     elif isinstance(b, np.ndarray):
         if not b.all():
             return UNREAD
-        return Line(a.offset / b, a.rate / b) if isinstance(a, Line) else _multiply(equation, a, np.asarray(1 / b))
-    return UNREAD if isinstance(b, Line | Unread) else _multiply(equation, a, b)
+        return (
+            LineForm(a.offset / b, a.rate / b) if isinstance(a, LineForm) else _multiply(equation, a, np.asarray(1 / b))
+        )
+    return UNREAD if isinstance(b, LineForm | Unread) else _multiply(equation, a, b)
 
 
 def _add(_: Any, a: Any, b: Any) -> Form:
     if isinstance(a, np.ndarray):
         a, b = b, a
     match a, b:
-        case Line(), np.ndarray():
-            return Line(*_spread(a.offset + b, a.rate))
-        case Line(), Line():
-            return Line(a.offset + b.offset, a.rate + b.rate)
-        case Exponential(), np.ndarray() if not b.any():
-            return Exponential(*_spread(a.factor + b, a.offset, a.rate))
-        case Exponential(), Exponential() if np.array_equal(a.rate, b.rate) and np.array_equal(a.offset, b.offset):
-            return Exponential(a.factor + b.factor, a.offset, a.rate)
+        case LineForm(), np.ndarray():
+            return LineForm(*_spread(a.offset + b, a.rate))
+        case LineForm(), LineForm():
+            return LineForm(a.offset + b.offset, a.rate + b.rate)
+        case ExponentialForm(), np.ndarray() if not b.any():
+            return ExponentialForm(*_spread(a.factor + b, a.offset, a.rate))
+        case ExponentialForm(), ExponentialForm() if np.array_equal(a.rate, b.rate) and np.array_equal(
+            a.offset, b.offset
+        ):
+            return ExponentialForm(a.factor + b.factor, a.offset, a.rate)
     return UNREAD
 
 
 def _negate(_: Any, a: Any) -> Form:
-    return Line(-a.offset, -a.rate) if isinstance(a, Line) else Exponential(-a.factor, a.offset, a.rate)
+    return LineForm(-a.offset, -a.rate) if isinstance(a, LineForm) else ExponentialForm(-a.factor, a.offset, a.rate)
 
 
 def _subtract(equation: Any, a: Any, b: Any) -> Form:
@@ -159,34 +163,34 @@ def _exponential(base: float) -> Callable[..., Form]:
     """The rule of `base ** a`."""
 
     def rule(_: Any, a: Any) -> Form:
-        if not isinstance(a, Line):
+        if not isinstance(a, LineForm):
             return UNREAD
-        return Exponential(np.ones_like(a.rate), np.log(base) * a.offset, np.log(base) * a.rate)
+        return ExponentialForm(np.ones_like(a.rate), np.log(base) * a.offset, np.log(base) * a.rate)
 
     return rule
 
 
 def _logarithm(_: Any, a: Any) -> Form:
-    if not isinstance(a, Exponential) or not (a.factor > 0).all():
+    if not isinstance(a, ExponentialForm) or not (a.factor > 0).all():
         return UNREAD
-    return Line(np.log(a.factor) + a.offset, a.rate)
+    return LineForm(np.log(a.factor) + a.offset, a.rate)
 
 
 def _power(equation: Any, a: Any, b: Any) -> Form:
     """`a ** b`: a positive constant to a line, or an exponential with a positive factor to a constant."""
     match a, b:
-        case np.ndarray(), Line() if (a > 0).all():
+        case np.ndarray(), LineForm() if (a > 0).all():
             return _exponential(np.e)(equation, _multiply(equation, b, np.asarray(np.log(a))))
-        case Exponential(), np.ndarray() if (a.factor > 0).all():
-            return Exponential(*_spread(a.factor**b, a.offset * b, a.rate * b))
+        case ExponentialForm(), np.ndarray() if (a.factor > 0).all():
+            return ExponentialForm(*_spread(a.factor**b, a.offset * b, a.rate * b))
     return UNREAD
 
 
 def _integer_power(equation: Any, a: Any) -> Form:
     power = equation.params["y"]
-    if not isinstance(a, Exponential) or power < 1:  # one divided by it is a division
+    if not isinstance(a, ExponentialForm) or power < 1:  # one divided by it is a division
         return a if power == 1 else _power(equation, a, np.array(float(power)))
-    return Exponential(a.factor**power, a.offset * power, a.rate * power)
+    return ExponentialForm(a.factor**power, a.offset * power, a.rate * power)
 
 
 def _fixed_power(power: float) -> Callable[..., Form]:
@@ -217,7 +221,7 @@ def _rearranged(move: Callable[..., np.ndarray]) -> Callable[..., Form]:
 def _constant(value: np.ndarray, kind: type) -> Form:
     """A constant as a form of the same kind, beside others that depend on `t`."""
     zero = np.zeros_like(value)
-    return Line(value, zero) if kind is Line else Exponential(value, zero, zero)
+    return LineForm(value, zero) if kind is LineForm else ExponentialForm(value, zero, zero)
 
 
 def _broadcast(equation: Any, a: np.ndarray) -> np.ndarray:

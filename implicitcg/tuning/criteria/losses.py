@@ -24,7 +24,7 @@ def absolute(prediction: Float[Array, "*n"], target: Float[Array, "*n"]) -> Floa
     return jnp.mean(residual * jax.lax.stop_gradient(jnp.sign(residual)))
 
 
-def huber(prediction: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
+def huber_loss(prediction: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
     """`mean h(prediction - target)`, with `h(r) = r^2 / 2` up to 1 and `|r| - 1/2` beyond."""
     size = jnp.abs(prediction - target)
     inside = jnp.minimum(size, 1)
@@ -45,7 +45,7 @@ def hinge(score: Float[Array, " n"], label: Float[Array, " n"]) -> Float[Array, 
 CONVEX: dict[str, Loss] = {
     "squared": squared,
     "absolute": absolute,
-    "huber": huber,
+    "huber": huber_loss,
     "logistic": logistic,
     "hinge": hinge,
 }

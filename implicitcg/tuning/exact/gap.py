@@ -7,7 +7,7 @@ import numpy as np
 from ...equations.forms import LassoForm
 
 
-def relative_gap(form: LassoForm, coef: np.ndarray) -> float:
+def gap_on_host(form: LassoForm, coef: np.ndarray) -> float:
     """The duality gap of a LASSO or an elastic net at `coef`, relative to its objective at zero, on the host.
 
     The residual, scaled so that no correlation exceeds its penalty, is dual feasible; the gap is written without

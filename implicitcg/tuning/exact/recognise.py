@@ -20,12 +20,12 @@ from ...equations.forms import LassoForm, lasso_form
 from ...equations.one_parameter import Form, read
 from ...solvers.lasso.quadratic_loss import gap_tolerance
 from ..abandoned import Abandoned
-from ..criteria.criterion import AbstractCriterion, Declared
+from ..criteria.criterion import AbstractCriterion, DeclaredLasso
 from ..criteria.degrees import penalised_by_response
 from ..criteria.information import AbstractInformation
 from ..criteria.losses import squared
 from .fold_path import FoldData, FoldPath
-from .gap import relative_gap
+from .gap import gap_on_host
 from .strength import Strength, common_strength
 
 PREDICTED = 1e-7  # of the largest target, by which predictions along a path may be off
@@ -84,7 +84,7 @@ class Models:
             form = lasso_form(self.criterion.concrete(k, rows, theta))
             if form is None:
                 raise Disagrees(f"the model of fold {k} is no LASSO there")
-            gap = relative_gap(form, np.pad(coef, (0, form.loss.dimension()[0] - len(coef))))  # columns that fill up
+            gap = gap_on_host(form, np.pad(coef, (0, form.loss.dimension()[0] - len(coef))))  # columns that fill up
             if not gap <= gap_tolerance(None, form.loss.X.dtype):
                 raise Disagrees(f"the solution of fold {k} has a relative duality gap of {gap:.2g} there")
 
@@ -150,7 +150,7 @@ def elastic_net_folds(criterion: AbstractCriterion) -> tuple[list[FoldData], Mod
     return _declared_folds(criterion, criterion.declared), Models.of(criterion)
 
 
-def _declared_folds(criterion: AbstractCriterion, declared: Declared) -> list[FoldData]:
+def _declared_folds(criterion: AbstractCriterion, declared: DeclaredLasso) -> list[FoldData]:
     X, y = np.asarray(criterion.X), np.asarray(criterion.y)
     equal = np.ones(X.shape[1])
     squares = criterion.loss is squared

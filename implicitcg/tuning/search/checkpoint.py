@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 2
+CHECKPOINT_FORMAT = 2
 INTERVAL = 1.0  # seconds between writes: what a kill can cost
 LARGEST = 2**26  # bytes of warm starts that are kept; beyond, they are left out and a resumed solve starts cold
 
@@ -32,7 +32,7 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str] | None, identity: dict[str, Any]):
         self.path = None if path is None else Path(path)
-        self.identity = {"format": FORMAT, **identity}
+        self.identity = {"format": CHECKPOINT_FORMAT, **identity}
         self._written = time.perf_counter()
 
     @property
