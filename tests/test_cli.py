@@ -335,7 +335,7 @@ def test_several_targets_and_groups_of_columns_are_named_on_the_command_line(cap
     assert together == {"Chins", "Situps", "Chins^2", "Situps^2", "Chins*Situps"}
     stored = {"features": recipe.to_json(), "model": "multitask_lasso", "intercept": [1.0, 2.0, 3.0]}
     stored["coefficients"] = np.ones((3, len(recipe.terms))).tolist()
-    np.testing.assert_allclose(np.ptp(document.predict(stored, data.X) - [1.0, 2.0, 3.0], axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(np.ptp(document.predictions(stored, data.X) - [1.0, 2.0, 3.0], axis=1), 0, atol=1e-12)
 
 
 def test_the_bars_of_several_targets_have_a_legend():

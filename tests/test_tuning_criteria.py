@@ -101,3 +101,27 @@ def test_the_logistic_loss_is_that_of_the_label_times_the_score():
 def test_mistakes_are_named(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+def test_weights_of_rows_are_repetitions_in_the_fits_in_the_losses_and_on_the_exact_path():
+    weights = np.array([1, 2, 3] * 4 + [2])
+    rows = np.repeat(np.arange(13), weights)
+    folds = [(np.flatnonzero(np.arange(13) % 3 != k), np.flatnonzero(np.arange(13) % 3 == k)) for k in range(3)]
+    same = [tuple(np.flatnonzero(np.isin(rows, side)) for side in fold) for fold in folds]
+    weighted = CrossValidation(
+        lambda X, y, t, s: icg.lasso(X, y, jnp.exp(t), fit_intercept=True, sample_weight=s),
+        X,
+        y,
+        cv=folds,
+        sample_weight=weights,
+    )
+    repeated = CrossValidation(
+        lambda X, y, t: icg.lasso(X, y, jnp.exp(t), fit_intercept=True), X[rows], y[rows], cv=same
+    )
+    np.testing.assert_allclose(weighted(-1.0), repeated(-1.0), rtol=1e-9)
+    found, expected = icg.tune(weighted, -1.0), icg.tune(repeated, -1.0)
+    assert found.scope == expected.scope and "every piece" in found.scope
+    np.testing.assert_allclose(found.theta, expected.theta, rtol=1e-9)
+    np.testing.assert_allclose(found.fold_values, expected.fold_values, rtol=1e-9)
+    with pytest.raises(ValueError, match="no weight to fit or to judge"):
+        CrossValidation(weighted.model, X, y, cv=3, sample_weight=np.repeat([1.0, 0.0], [8, 5]))

@@ -1,5 +1,6 @@
 """The exact path of the LASSO, against formulas, scikit-learn's LARS, and its own optimality conditions."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.linear_model import lars_path
 from implicitcg.tuning.exact.active import Support
 from implicitcg.tuning.exact.checkpoint import _restore, _state
 from implicitcg.tuning.exact.fold_path import FoldPath
-from implicitcg.tuning.exact.path import LassoPath
+from implicitcg.tuning.exact.path import LassoPath, PathBroken
 
 
 def data(seed, n=30, p=8):
@@ -144,3 +145,8 @@ def test_a_walk_put_back_from_its_checkpoint_goes_on_with_the_same_bits(n, p):
     np.testing.assert_array_equal(whole.c, resumed.c)
     np.testing.assert_array_equal(whole.predictions, resumed.predictions)
     np.testing.assert_array_equal(whole.coefficients(0.05 * top), resumed.coefficients(0.05 * top))
+
+
+def test_a_path_that_broke_says_so_from_another_process_too():
+    broken = pickle.loads(pickle.dumps(PathBroken(0.25, "columns swap")))
+    assert broken.c == 0.25 and "stops at penalty 0.25: columns swap" in str(broken)

@@ -7,7 +7,7 @@ import pytest
 
 import implicitcg as icg
 from implicitcg.equations.forms import lasso_form
-from implicitcg.equations.one_parameter import Affine, Growth, read
+from implicitcg.equations.one_parameter import ExponentialForm, LineForm, read
 from implicitcg.tuning import CrossValidation, HoldOut, Outcome, tune
 from implicitcg.tuning.exact import recognise as module
 from implicitcg.tuning.exact.recognise import recognise
@@ -54,7 +54,7 @@ READ = {
 def test_what_is_read_is_the_strength_at_every_value(name):
     strength, expected = READ[name]
     form = lasso_form(read(lambda t: icg.lasso(X, y, strength(t)), jnp.zeros(())))
-    assert form is not None and isinstance(form.alpha, Affine | Growth)
+    assert form is not None and isinstance(form.alpha, LineForm | ExponentialForm)
     found = recognise(CrossValidation(lambda X, y, t: icg.lasso(X, y, strength(t)), X, y, cv=3), 0.5, jnp.asarray)
     assert found is not None
     for t in (0.1, 0.5, 3.0, 40.0):

@@ -89,7 +89,7 @@ def installed(name: str) -> str:
         return "not installed"
 
 
-def predict(stored: dict[str, Any], X: NDArray[np.float64]) -> NDArray[np.float64]:
+def predictions(stored: dict[str, Any], X: NDArray[np.float64]) -> NDArray[np.float64]:
     """`intercept + design(X) coef` for rows whose columns are the recipe's inputs; for classes the probability of 1.
 
     Of shape `(n,)`, or `(n, t)` for several targets.

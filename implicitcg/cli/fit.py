@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import implicitcg  # whose room of estimators is opened, and scikit-learn with it, when it is asked for
+
 from ..core import Certificate
 from ..tuning import TuneResult
 from .mistakes import Mistake
@@ -78,11 +80,9 @@ def tuned(
     """
     if name == "sparse_logistic" and not np.array_equal(np.unique(y), [0, 1]):
         raise Mistake("sparse_logistic needs a target of 0 and 1, both present. Another model predicts numbers.")
-    from .. import sklearn as estimators
-
     begin = time.perf_counter()
     options = {} if groups is None else {"groups": groups}
-    estimator = getattr(estimators, ESTIMATORS[name])(cv=splits, random_state=seed, verbose=progress, **options)
+    estimator = getattr(implicitcg.sklearn, ESTIMATORS[name])(cv=splits, random_state=seed, verbose=progress, **options)
     found: Any = estimator.fit(X, y.astype(int) if name == "sparse_logistic" else y)
     names = [name for name in ("alpha_", "l1_ratio_", "C_", "epsilon_") if name in vars(found)]
     hyperparameters = {name.removesuffix("_"): np.asarray(getattr(found, name)).tolist() for name in names}

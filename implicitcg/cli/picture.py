@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import plots
+from ..plots.style import matplotlib
 from ..tuning.exact.path import Knot, LassoPath, PathBroken
 from .fit import Fit, Split
 from .mistakes import Mistake
@@ -26,8 +28,6 @@ def _format(name: str) -> str:
 def check_picture(name: str) -> None:
     """Raise a `Mistake` where a picture could not be drawn: Matplotlib missing, or no known format."""
     try:
-        from ..plots.style import matplotlib
-
         matplotlib()
     except ImportError as error:
         raise Mistake(f"--plot: {error}") from None
@@ -64,8 +64,6 @@ def draw(
     peer: Peer | None,
 ) -> bytes:
     """The page `icg.plots.report` for a tuned LASSO."""
-    from .. import plots
-
     assert fit.search.curve is not None
     lowest = float(np.exp(np.min(fit.search.curve.theta)))
     rows = {
@@ -83,8 +81,6 @@ def draw(
 def draw_search(name: str, title: str, terms: tuple[str, ...], targets: tuple[str, ...], fit: Fit) -> bytes:
     """The search of any other model beside its largest coefficients, by target where there are several."""
     from matplotlib.figure import Figure
-
-    from .. import plots
 
     figure = Figure(figsize=(10, 4.2), dpi=150, layout="constrained")
     search, bars = figure.subplots(1, 2, width_ratios=(1.4, 1))

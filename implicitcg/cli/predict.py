@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     table = read_table(arguments.csv)
     needed = stored["features"]["inputs"]
     table.require(needed, "a feature of the model")
-    predictions = document.predict(stored, table.numbers(needed))
+    predictions = document.predictions(stored, table.numbers(needed))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = predictions.reshape(len(predictions), -1)

@@ -29,7 +29,7 @@ REFUSALS = (
 
 
 @dataclass(frozen=True)
-class Affine:
+class LineForm:
     """`offset + rate t`, two arrays of one shape."""
 
     offset: np.ndarray
@@ -37,7 +37,7 @@ class Affine:
 
 
 @dataclass(frozen=True)
-class Growth:
+class ExponentialForm:
     """`factor exp(offset + rate t)`, three arrays of one shape. The factor may have any sign, or be zero."""
 
     factor: np.ndarray
@@ -51,11 +51,11 @@ class Unread:
 
 
 UNREAD = Unread()
-Form = Affine | Growth | Unread
+Form = LineForm | ExponentialForm | Unread
 
 
 def read(function: Callable[[Any], Any], t: Any) -> Any:
-    """`function(t)` for all `t`: its tree with a `Affine`, an `Growth` or `Unread` where an array depends on `t`.
+    """`function(t)` for all `t`: its tree with a form (a line, an exponential, unread) where an array depends on `t`.
 
     Arrays that do not are themselves. `None` where the function wants to know its argument's value, by an `if` of
     Python or a call of NumPy, and so has no program. Of `t`, a number, only the dtype counts.
@@ -72,7 +72,7 @@ def read(function: Callable[[Any], Any], t: Any) -> Any:
             closed, shapes = jaxprs.trace(arrays, t)
     except REFUSALS:
         return None
-    found = _run(closed, [Affine(np.zeros(()), np.ones(()))])
+    found = _run(closed, [LineForm(np.zeros(()), np.ones(()))])
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(shapes), found), rest[-1])
 
 
@@ -113,42 +113,46 @@ def _multiply(_: Any, a: Any, b: Any) -> Form:
     if isinstance(a, np.ndarray):
         a, b = b, a
     match a, b:
-        case Affine(), np.ndarray():
-            return Affine(a.offset * b, a.rate * b)
-        case Growth(), np.ndarray():
-            return Growth(*_spread(a.factor * b, a.offset, a.rate))
-        case Growth(), Growth():
-            return Growth(a.factor * b.factor, a.offset + b.offset, a.rate + b.rate)
+        case LineForm(), np.ndarray():
+            return LineForm(a.offset * b, a.rate * b)
+        case ExponentialForm(), np.ndarray():
+            return ExponentialForm(*_spread(a.factor * b, a.offset, a.rate))
+        case ExponentialForm(), ExponentialForm():
+            return ExponentialForm(a.factor * b.factor, a.offset + b.offset, a.rate + b.rate)
     return UNREAD
 
 
 def _divide(equation: Any, a: Any, b: Any) -> Form:
-    if isinstance(b, Growth):
+    if isinstance(b, ExponentialForm):
         b = _power(equation, b, np.array(-1.0)) if (b.factor > 0).all() else UNREAD
     elif isinstance(b, np.ndarray):
         if not b.all():
             return UNREAD
-        return Affine(a.offset / b, a.rate / b) if isinstance(a, Affine) else _multiply(equation, a, np.asarray(1 / b))
-    return UNREAD if isinstance(b, Affine | Unread) else _multiply(equation, a, b)
+        return (
+            LineForm(a.offset / b, a.rate / b) if isinstance(a, LineForm) else _multiply(equation, a, np.asarray(1 / b))
+        )
+    return UNREAD if isinstance(b, LineForm | Unread) else _multiply(equation, a, b)
 
 
 def _add(_: Any, a: Any, b: Any) -> Form:
     if isinstance(a, np.ndarray):
         a, b = b, a
     match a, b:
-        case Affine(), np.ndarray():
-            return Affine(*_spread(a.offset + b, a.rate))
-        case Affine(), Affine():
-            return Affine(a.offset + b.offset, a.rate + b.rate)
-        case Growth(), np.ndarray() if not b.any():
-            return Growth(*_spread(a.factor + b, a.offset, a.rate))
-        case Growth(), Growth() if np.array_equal(a.rate, b.rate) and np.array_equal(a.offset, b.offset):
-            return Growth(a.factor + b.factor, a.offset, a.rate)
+        case LineForm(), np.ndarray():
+            return LineForm(*_spread(a.offset + b, a.rate))
+        case LineForm(), LineForm():
+            return LineForm(a.offset + b.offset, a.rate + b.rate)
+        case ExponentialForm(), np.ndarray() if not b.any():
+            return ExponentialForm(*_spread(a.factor + b, a.offset, a.rate))
+        case ExponentialForm(), ExponentialForm() if np.array_equal(a.rate, b.rate) and np.array_equal(
+            a.offset, b.offset
+        ):
+            return ExponentialForm(a.factor + b.factor, a.offset, a.rate)
     return UNREAD
 
 
 def _negate(_: Any, a: Any) -> Form:
-    return Affine(-a.offset, -a.rate) if isinstance(a, Affine) else Growth(-a.factor, a.offset, a.rate)
+    return LineForm(-a.offset, -a.rate) if isinstance(a, LineForm) else ExponentialForm(-a.factor, a.offset, a.rate)
 
 
 def _subtract(equation: Any, a: Any, b: Any) -> Form:
@@ -159,34 +163,34 @@ def _exponential(base: float) -> Callable[..., Form]:
     """The rule of `base ** a`."""
 
     def rule(_: Any, a: Any) -> Form:
-        if not isinstance(a, Affine):
+        if not isinstance(a, LineForm):
             return UNREAD
-        return Growth(np.ones_like(a.rate), np.log(base) * a.offset, np.log(base) * a.rate)
+        return ExponentialForm(np.ones_like(a.rate), np.log(base) * a.offset, np.log(base) * a.rate)
 
     return rule
 
 
 def _logarithm(_: Any, a: Any) -> Form:
-    if not isinstance(a, Growth) or not (a.factor > 0).all():
+    if not isinstance(a, ExponentialForm) or not (a.factor > 0).all():
         return UNREAD
-    return Affine(np.log(a.factor) + a.offset, a.rate)
+    return LineForm(np.log(a.factor) + a.offset, a.rate)
 
 
 def _power(equation: Any, a: Any, b: Any) -> Form:
     """`a ** b`: a positive constant to a line, or an exponential with a positive factor to a constant."""
     match a, b:
-        case np.ndarray(), Affine() if (a > 0).all():
+        case np.ndarray(), LineForm() if (a > 0).all():
             return _exponential(np.e)(equation, _multiply(equation, b, np.asarray(np.log(a))))
-        case Growth(), np.ndarray() if (a.factor > 0).all():
-            return Growth(*_spread(a.factor**b, a.offset * b, a.rate * b))
+        case ExponentialForm(), np.ndarray() if (a.factor > 0).all():
+            return ExponentialForm(*_spread(a.factor**b, a.offset * b, a.rate * b))
     return UNREAD
 
 
 def _integer_power(equation: Any, a: Any) -> Form:
     power = equation.params["y"]
-    if not isinstance(a, Growth) or power < 1:  # one divided by it is a division
+    if not isinstance(a, ExponentialForm) or power < 1:  # one divided by it is a division
         return a if power == 1 else _power(equation, a, np.array(float(power)))
-    return Growth(a.factor**power, a.offset * power, a.rate * power)
+    return ExponentialForm(a.factor**power, a.offset * power, a.rate * power)
 
 
 def _fixed_power(power: float) -> Callable[..., Form]:
@@ -217,7 +221,7 @@ def _rearranged(move: Callable[..., np.ndarray]) -> Callable[..., Form]:
 def _constant(value: np.ndarray, kind: type) -> Form:
     """A constant as a form of the same kind, beside others that depend on `t`."""
     zero = np.zeros_like(value)
-    return Affine(value, zero) if kind is Affine else Growth(value, zero, zero)
+    return LineForm(value, zero) if kind is LineForm else ExponentialForm(value, zero, zero)
 
 
 def _broadcast(equation: Any, a: np.ndarray) -> np.ndarray:

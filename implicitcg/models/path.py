@@ -16,7 +16,7 @@ from jaxtyping import ArrayLike, Bool, Float, Int
 from ..base import Status, checks, concretely, nondifferentiable, raise_unless_converged
 from ..equations.composite import Composite
 from ..equations.forms import lasso_form
-from ..equations.one_parameter import Affine, Form, read
+from ..equations.one_parameter import Form, LineForm, read
 from ..linear import design
 from ..penalties import L1, ElasticNet
 from ..solvers.lasso.quadratic_loss import QuadraticLoss, gap_tolerance, needed_strength, relative_gap
@@ -149,7 +149,7 @@ def _is_lasso(model: Callable[[Any, Any, Any], Any], X: Any, y: Any) -> bool:
     form = lasso_form(read(lambda alpha: model(X, y, alpha), 1.0))
     if form is None or form.ridge is not None or any(isinstance(leaf, Form) for leaf in jax.tree.leaves(form.loss)):
         return False
-    return isinstance(form.alpha, Affine) and not form.alpha.offset.any() and bool((form.alpha.rate > 0).all())
+    return isinstance(form.alpha, LineForm) and not form.alpha.offset.any() and bool((form.alpha.rate > 0).all())
 
 
 @eqx.filter_jit

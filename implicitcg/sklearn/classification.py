@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 
 from .estimator import AbstractGradientCV
-from .families import AbstractFamily, SparseLogistic
+from .families import AbstractFamily, SparseLogisticFamily
 
 
 @final
@@ -34,7 +34,7 @@ class GradientSparseLogisticCV(ClassifierMixin, AbstractGradientCV):
         return tags
 
     def _family(self) -> AbstractFamily:
-        return SparseLogistic(self.fit_intercept)
+        return SparseLogisticFamily(self.fit_intercept)
 
     def _default_scoring(self) -> str:
         return "logistic"

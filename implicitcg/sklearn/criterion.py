@@ -22,12 +22,12 @@ from jax.flatten_util import ravel_pytree
 from ..core import AbstractProblem
 from ..linear import design
 from ..solving import solve
-from ..tuning.criteria.criterion import AbstractCriterion, FoldProgram, evaluate
+from ..tuning.criteria.criterion import AbstractCriterion, FoldProgram, evaluate_fold
 from ..tuning.criteria.folds import Fold
 from ..tuning.criteria.losses import Loss
 from ..tuning.criteria.workers import InTurn
 from ..tuning.tune import exactly
-from .families import AbstractFamily, Groups, Lasso
+from .families import AbstractFamily, Groups, LassoFamily
 from .thresholds import THRESHOLDS
 from .workers import Joblib
 
@@ -165,7 +165,7 @@ class FamilyFolds(AbstractCriterion):
 def lasso_place(criterion: FamilyFolds) -> float | None:
     """The logarithm of the best penalty of a LASSO on the same folds, where its exact path is known: for relatives."""
     lasso = copy.copy(criterion)
-    lasso.family, lasso._filled = Lasso(criterion.family.fit_intercept), None
+    lasso.family, lasso._filled = LassoFamily(criterion.family.fit_intercept), None
     lasso.declared = lasso.family.declared()
     found = exactly(lasso, np.log(criterion.empty_from()))
     return None if found is None or found.place is None else float(found.place[0])
@@ -190,7 +190,7 @@ def _same(theta: Array) -> Array:
     return theta
 
 
-_program = partial(jax.jit, static_argnums=(0, 1))(evaluate)
+_program = partial(jax.jit, static_argnums=(0, 1))(evaluate_fold)
 
 
 @partial(jax.jit, static_argnums=0)

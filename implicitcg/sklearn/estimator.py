@@ -23,7 +23,7 @@ from ..core import Certificate
 from ..tuning import Outcome, Step, TuneResult, tune
 from ..tuning.exact.rows import coefficients
 from .criterion import FamilyFolds
-from .families import AbstractFamily, Box, Groups
+from .families import AbstractFamily, Groups, SearchBox
 from .folds import folds_of, scoring_of
 from .thresholds import THRESHOLDS
 
@@ -181,7 +181,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
             raise RuntimeError(" ".join([result.reason, *result.notes]))
         return result
 
-    def _box(self, criterion: FamilyFolds) -> Box:
+    def _box(self, criterion: FamilyFolds) -> SearchBox:
         return criterion.family.box(criterion.empty_from(), criterion.host, np.asarray(criterion.y), criterion.weights)
 
     def _starts(self, evaluations: int) -> int:

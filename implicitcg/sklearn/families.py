@@ -18,10 +18,10 @@ from ..equations import Composite
 from ..linear import design
 from ..models import elastic_net, lasso, multitask_lasso, sparse_logistic, svr
 from ..penalties import GroupL2, LeastSquares
-from ..tuning.criteria.criterion import Declared
+from ..tuning.criteria.criterion import DeclaredLasso
+from ..tuning.exact.fold_path import DECADES
 from .thresholds import THRESHOLDS
 
-GRID_DECADES = 4  # below the penalty at which every solution is empty
 FLOOR, CEILING = 1e-2, 1e2  # of the best common penalty: what one feature of a weighted LASSO may have
 
 
@@ -32,7 +32,7 @@ class Groups(NamedTuple):
     weights: Any
 
 
-class Box(NamedTuple):
+class SearchBox(NamedTuple):
     """Where a search begins and the box it stays in, in its own coordinates, each `(d,)`."""
 
     start: np.ndarray
@@ -56,14 +56,14 @@ class AbstractFamily(abc.ABC):
         """The fitted attributes that name the hyperparameters."""
 
     @abc.abstractmethod
-    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
+    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> SearchBox:
         """The start and the bounds; `empty` is the penalty beyond which every coefficient is zero."""
 
     def per_feature(self) -> bool:
         """Whether `theta` has one entry for each feature."""
         return False
 
-    def declared(self) -> Declared | None:
+    def declared(self) -> DeclaredLasso | None:
         """What `tune` may take for granted: that this is a LASSO or an elastic net in its usual strengths."""
         return None
 
@@ -98,21 +98,21 @@ class OnePenalty(AbstractFamily):
     def attributes(self, theta: np.ndarray) -> dict[str, Any]:
         return {"alpha_": float(np.exp(theta[0]))}
 
-    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
+    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> SearchBox:
         top = np.log(empty)
-        return Box(np.array([top]), np.array([top - GRID_DECADES * np.log(10)]), np.array([top]))
+        return SearchBox(np.array([top]), np.array([top - DECADES * np.log(10)]), np.array([top]))
 
 
 @final
 @dataclass(frozen=True)
-class Lasso(OnePenalty):
+class LassoFamily(OnePenalty):
     """The LASSO."""
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
         return lasso(X, y, jnp.exp(theta[0]), fit_intercept=self.fit_intercept, sample_weight=weights)
 
-    def declared(self) -> Declared | None:
-        return Declared(False, self.fit_intercept)
+    def declared(self) -> DeclaredLasso | None:
+        return DeclaredLasso(False, self.fit_intercept)
 
     def l1_and_ridge(self, theta: np.ndarray) -> tuple[float, float] | None:
         return float(np.exp(theta[0])), 0.0
@@ -120,7 +120,7 @@ class Lasso(OnePenalty):
 
 @final
 @dataclass(frozen=True)
-class GroupLasso(OnePenalty):
+class GroupLassoFamily(OnePenalty):
     """The group LASSO."""
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
@@ -137,7 +137,7 @@ class GroupLasso(OnePenalty):
 
 @final
 @dataclass(frozen=True)
-class MultiTaskLasso(OnePenalty):
+class MultiTaskLassoFamily(OnePenalty):
     """The LASSO of several responses."""
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
@@ -149,7 +149,7 @@ class MultiTaskLasso(OnePenalty):
 
 @final
 @dataclass(frozen=True)
-class SparseLogistic(OnePenalty):
+class SparseLogisticFamily(OnePenalty):
     """Logistic regression with an l1 penalty; labels -1 and 1."""
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
@@ -162,7 +162,7 @@ class SparseLogistic(OnePenalty):
 
 @final
 @dataclass(frozen=True)
-class WeightedLasso(AbstractFamily):
+class WeightedLassoFamily(AbstractFamily):
     """The LASSO with one penalty per feature."""
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
@@ -171,9 +171,9 @@ class WeightedLasso(AbstractFamily):
     def attributes(self, theta: np.ndarray) -> dict[str, Any]:
         return {"alpha_": np.exp(theta)}
 
-    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
+    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> SearchBox:
         start = np.full(X.shape[1], np.log(0.1 * empty))
-        return Box(start, start + np.log(FLOOR), start + np.log(CEILING))
+        return SearchBox(start, start + np.log(FLOOR), start + np.log(CEILING))
 
     def per_feature(self) -> bool:
         return True
@@ -181,7 +181,7 @@ class WeightedLasso(AbstractFamily):
 
 @final
 @dataclass(frozen=True)
-class ElasticNet(AbstractFamily):
+class ElasticNetFamily(AbstractFamily):
     """The elastic net: the logarithm of its penalty, and its share of the l1 norm from 1/100 to 1 as it is."""
 
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
@@ -190,23 +190,23 @@ class ElasticNet(AbstractFamily):
     def attributes(self, theta: np.ndarray) -> dict[str, Any]:
         return {"alpha_": float(np.exp(theta[0])), "l1_ratio_": float(theta[1])}
 
-    def declared(self) -> Declared | None:
-        return Declared(True, self.fit_intercept)
+    def declared(self) -> DeclaredLasso | None:
+        return DeclaredLasso(True, self.fit_intercept)
 
     def l1_and_ridge(self, theta: np.ndarray) -> tuple[float, float] | None:
         alpha, share = float(np.exp(theta[0])), float(theta[1])
         return alpha * share, alpha * (1 - share)
 
-    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
+    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> SearchBox:
         top = np.log(empty)
-        low = top - (GRID_DECADES + 1) * np.log(10)
+        low = top - (DECADES + 1) * np.log(10)
         # the l1 part decides what is empty: a share of 1/100 takes two decades more
-        return Box(np.array([top + np.log(0.1), 0.5]), np.array([low, 0.01]), np.array([top + np.log(100), 1.0]))
+        return SearchBox(np.array([top + np.log(0.1), 0.5]), np.array([low, 0.01]), np.array([top + np.log(100), 1.0]))
 
 
 @final
 @dataclass(frozen=True)
-class LinearSVR(AbstractFamily):
+class LinearSVRFamily(AbstractFamily):
     """Support vector regression: the logarithms of `C` and `epsilon`.
 
     An intercept is the coefficient of a constant column, penalised like the rest, as in scikit-learn's `LinearSVR`.
@@ -226,12 +226,12 @@ class LinearSVR(AbstractFamily):
         C = float(np.exp(theta[0]))
         return {"C_": C, "epsilon_": float(np.exp(theta[1])), "alpha_": 1 / C}
 
-    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> Box:
+    def box(self, empty: float, X: Any, y: np.ndarray, weights: np.ndarray) -> SearchBox:
         spread = float(np.sqrt(np.average(np.square(y - np.average(y, weights=weights)), weights=weights))) or 1.0
         # w is C times a sum of rows at most, so below this C predictions cannot reach the size of y
         reach = float(weights @ np.sum(np.square(X), axis=1)) or 1.0
         unit = np.log(spread / reach)
-        return Box(
+        return SearchBox(
             np.array([unit + np.log(10.0), np.log(0.1 * spread)]),
             np.array([unit - np.log(10.0), np.log(1e-3 * spread)]),
             np.array([unit + np.log(1e4), np.log(2 * spread)]),

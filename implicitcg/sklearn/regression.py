@@ -13,14 +13,14 @@ from .criterion import FamilyFolds, lasso_place
 from .estimator import AbstractGradientCV
 from .families import (
     AbstractFamily,
-    Box,
-    ElasticNet,
-    GroupLasso,
+    ElasticNetFamily,
+    GroupLassoFamily,
     Groups,
-    Lasso,
-    LinearSVR,
-    MultiTaskLasso,
-    WeightedLasso,
+    LassoFamily,
+    LinearSVRFamily,
+    MultiTaskLassoFamily,
+    SearchBox,
+    WeightedLassoFamily,
 )
 from .thresholds import THRESHOLDS
 
@@ -56,7 +56,7 @@ class GradientLassoCV(AbstractGradientRegressorCV):
     """
 
     def _family(self) -> AbstractFamily:
-        return Lasso(self.fit_intercept)
+        return LassoFamily(self.fit_intercept)
 
 
 @final
@@ -71,9 +71,9 @@ class GradientWeightedLassoCV(AbstractGradientRegressorCV):
     """
 
     def _family(self) -> AbstractFamily:
-        return WeightedLasso(self.fit_intercept)
+        return WeightedLassoFamily(self.fit_intercept)
 
-    def _box(self, criterion: FamilyFolds) -> Box:
+    def _box(self, criterion: FamilyFolds) -> SearchBox:
         place, empty = lasso_place(criterion), criterion.empty_from()
         # a tiny penalty leaves more active features than rows, and then no derivative to start with
         start = 0.1 * empty if place is None else max(float(np.exp(place)), 1e-3 * empty)
@@ -93,9 +93,9 @@ class GradientElasticNetCV(AbstractGradientRegressorCV):
     """
 
     def _family(self) -> AbstractFamily:
-        return ElasticNet(self.fit_intercept)
+        return ElasticNetFamily(self.fit_intercept)
 
-    def _box(self, criterion: FamilyFolds) -> Box:
+    def _box(self, criterion: FamilyFolds) -> SearchBox:
         def nearby() -> np.ndarray | None:
             place = lasso_place(criterion)
             return None if place is None else np.array([place, 1.0])
@@ -147,7 +147,7 @@ class GradientGroupLassoCV(AbstractGradientRegressorCV):
         self.groups = groups
 
     def _family(self) -> AbstractFamily:
-        return GroupLasso(self.fit_intercept)
+        return GroupLassoFamily(self.fit_intercept)
 
     def _groups(self, p: int) -> Groups | None:
         found, sizes = labels.groups(np.arange(p) if self.groups is None else self.groups, p)
@@ -167,7 +167,7 @@ class GradientMultiTaskLassoCV(MultiOutputMixin, AbstractGradientRegressorCV):
     _multi_output = True
 
     def _family(self) -> AbstractFamily:
-        return MultiTaskLasso(self.fit_intercept)
+        return MultiTaskLassoFamily(self.fit_intercept)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -198,7 +198,7 @@ class GradientLinearSVRCV(AbstractGradientRegressorCV):
     _evaluations = THRESHOLDS.evaluations_of_vectors
 
     def _family(self) -> AbstractFamily:
-        return LinearSVR(self.fit_intercept)
+        return LinearSVRFamily(self.fit_intercept)
 
     def _starts(self, evaluations: int) -> int:
         side = min(7, math.isqrt(evaluations // 3))

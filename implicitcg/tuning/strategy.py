@@ -22,7 +22,7 @@ from .search.journal import Journal
 from .search.optimisers import AbstractSearch
 from .search.oracle import AbstractOracle, FoldOracle, FunctionOracle
 
-TOLERANCE = 5e-7  # of a hypergradient, relative to the criterion
+STATIONARY = 5e-7  # of a hypergradient, relative to the criterion
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Task:
         """How small a hypergradient counts as zero; by solves it is not known better than the precision allows."""
         if self.tol is not None:
             return self.tol
-        return TOLERANCE if exact else max(TOLERANCE, 1000 * float(np.finfo(self.coordinates.dtype).eps))
+        return STATIONARY if exact else max(STATIONARY, 1000 * float(np.finfo(self.coordinates.dtype).eps))
 
     @contextlib.contextmanager
     def oracle(self) -> Iterator[AbstractOracle]:

@@ -27,13 +27,14 @@ import numpy as np
 import scipy.linalg
 from jax.flatten_util import ravel_pytree
 
+from ...equations import Composite
 from ...equations.forms import lasso_form
 from ..result import Accuracy
 from .criterion import AbstractCriterion
 from .held_out import CrossValidation, HoldOut
 from .losses import is_convex, squared
 
-EPSILON = float(np.finfo(np.float64).eps)
+_EPS = float(np.finfo(np.float64).eps)
 
 
 class NotProven(Exception):
@@ -72,9 +73,9 @@ def proven(criterion: Any, theta: Any) -> tuple[float, Accuracy]:
 def _fold(criterion: AbstractCriterion, fold: Any, theta: Any, w: np.ndarray) -> tuple[float, np.ndarray | None]:
     """The bound of one fold's loss, and the error of its hypergradient where that is known."""
     X, y = jnp.asarray(criterion.X)[fold.train], criterion.y[fold.train]
-    problem: Any = criterion.checked_problem(X, y, theta)
+    problem = criterion.checked_problem(X, y, theta)
     form = lasso_form(problem)
-    if form is None or not form.dense:
+    if form is None or not form.dense or not isinstance(problem, Composite):
         raise NotProven("bounds are for the LASSO and the elastic net")
     smooth, (alpha, ridge) = form.loss, map(np.asarray, form.by_feature())
     if not (alpha > 0).all():
@@ -88,12 +89,12 @@ def _fold(criterion: AbstractCriterion, fold: Any, theta: Any, w: np.ndarray) ->
     g = Z.T @ residual - ridge * w
     tau = min(1.0, float(np.min(alpha / np.maximum(np.abs(g), np.finfo(float).tiny))))
     gap = (1 - tau) ** 2 / 2 * (residual @ residual + ridge @ w**2) + np.sum(alpha * np.abs(w) - tau * w * g)
-    radius = float(np.sqrt(2 * (abs(gap) + 16 * EPSILON * (t @ t + alpha @ np.abs(w)))))
+    radius = float(np.sqrt(2 * (abs(gap) + 16 * _EPS * (t @ t + alpha @ np.abs(w)))))
     norms = np.sqrt(np.sum(Z**2, axis=0) + ridge)
     A = np.flatnonzero((tau * np.abs(g) + norms * radius >= alpha) | (w != 0))
     H = Z[:, A].T @ Z[:, A] + np.diag(ridge[A])
     spectrum = np.linalg.eigvalsh(H) if len(A) else np.ones(1)
-    if len(A) > len(t) + np.count_nonzero(ridge) or spectrum[0] <= 1e3 * len(A) * EPSILON * spectrum[-1]:
+    if len(A) > len(t) + np.count_nonzero(ridge) or spectrum[0] <= 1e3 * len(A) * _EPS * spectrum[-1]:
         raise NotProven("the features that may be active are linearly dependent, or the gap is too large to tell them")
     V = np.asarray(criterion.X, np.float64)[fold.test][:, A] - centre[A]
     judged = np.asarray(criterion.y, np.float64)[fold.test]
@@ -106,7 +107,7 @@ def _fold(criterion: AbstractCriterion, fold: Any, theta: Any, w: np.ndarray) ->
     signs = np.sign(w[A])
     step = inverse @ (g[A] - alpha[A] * signs)
     condition = float(spectrum[-1] / spectrum[0])
-    away = np.abs(V @ step) + 16 * EPSILON * condition * (np.abs(V) @ np.abs(w[A]))
+    away = np.abs(V @ step) + 16 * _EPS * condition * (np.abs(V) @ np.abs(w[A]))
     bound = _moved(criterion.loss, error, away, judged)
     here = np.abs(w + np.asarray(problem.step()) * g) > np.asarray(problem.step()) * alpha
     if criterion.loss is not squared or not np.array_equal(np.flatnonzero(here), A):
@@ -121,7 +122,7 @@ def _fold(criterion: AbstractCriterion, fold: Any, theta: Any, w: np.ndarray) ->
     return bound, np.asarray(ravel_pytree(moved)[0], np.float64)
 
 
-def _penalties(problem: Any) -> tuple[Any, Any]:
+def _penalties(problem: object) -> tuple[Any, Any]:
     form = lasso_form(problem)
     assert form is not None
     return form.by_feature()

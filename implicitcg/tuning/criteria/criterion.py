@@ -23,14 +23,14 @@ from ...base.programs import Shared
 from ...core import AbstractProblem, AbstractSolver, Solution
 from ...solving import solve
 from .folds import Fold, taken
-from .losses import Loss, predictions
+from .losses import Loss, predict
 from .workers import AbstractWorkers, InTurn
 
 BUDGET = 1000  # inner solves to spend at most, where nobody says otherwise
 FoldProgram = Callable[[Any, Array, Any], tuple[Any, Any, tuple[Any, Any]]]
 
 
-class Declared(NamedTuple):
+class DeclaredLasso(NamedTuple):
     """A LASSO or an elastic net with one penalty for all features, on the weighted rows of the criterion.
 
     `theta` is `(log alpha, l1_ratio)` where it is an elastic net, else `log alpha`.
@@ -60,7 +60,7 @@ class AbstractCriterion(abc.ABC):
     batched: bool = False
     solver: AbstractSolver | None = None
     of_predictions: bool = False
-    declared: Declared | None = None
+    declared: DeclaredLasso | None = None
     span: tuple[float, float] | None = None
     workers: AbstractWorkers = InTurn()
     at_once: bool = False
@@ -76,7 +76,7 @@ class AbstractCriterion(abc.ABC):
 
     def predict(self, value: Any, X: Any) -> Array:
         """What the inner solution `value` predicts for the rows `X`."""
-        return predictions(value, X)
+        return predict(value, X)
 
     def fold_loss(self, data: tuple[Any, Any], rows: tuple[Any, Any], theta: Any, init: Any, *, throw: bool) -> Any:
         """The loss of one fold and the inner `Solution`, for `rows = (train, test)`; traceable in everything."""
@@ -95,7 +95,7 @@ class AbstractCriterion(abc.ABC):
 
     def evaluator(self, natural: Callable[[Array], Any]) -> FoldProgram:
         """The compiled evaluation of one fold; `natural` makes the hyperparameter of a flat theta."""
-        program = Shared(partial(evaluate, self, natural))
+        program = Shared(partial(evaluate_fold, self, natural))
         return lambda rows, theta, init: program((self.X, self.y), rows, theta, init)
 
     def concrete(self, k: int, rows: tuple[Any, Any, Any], theta: Any) -> AbstractProblem:
@@ -177,7 +177,7 @@ class FoldLoss(Protocol):
         ...
 
 
-def evaluate(
+def evaluate_fold(
     criterion: FoldLoss, natural: Callable[[Array], Any], data: Any, rows: Any, theta: Array, init: Any
 ) -> tuple[Array, Array, tuple[Array, Any]]:
     """The loss of one fold, its gradient by the flat `theta`, the flat root of the inner equation and its status."""

@@ -30,7 +30,7 @@ from ...core import AbstractProblem, Solution
 from ...equations.forms import LassoForm, lasso_form
 from ...penalties import LeastSquares
 from ...solving import solve
-from .losses import predictions
+from .losses import predict
 
 Refit = Callable[[Array], AbstractProblem]
 
@@ -74,11 +74,11 @@ class FiniteDifference(AbstractDegrees):
     def __call__(self, refit: Refit, X: Any, y: Array, solution: Solution) -> tuple[Float[Array, ""], Any]:
         step = jnp.asarray(2 * jnp.std(y) / y.size**0.3 if self.step is None else self.step, y.dtype)
         signs = jax.random.rademacher(jax.random.key(self.seed), (self.samples, *y.shape), y.dtype)
-        base = predictions(solution.value, X)
+        base = predict(solution.value, X)
 
         def one(sign: Array) -> tuple[Array, Any]:
             moved = solve(refit(y + step * sign), init=lax.stop_gradient(solution.root), throw=False)
-            return jnp.sum(sign * (predictions(moved.value, X) - base)) / step, code_of(moved.status)
+            return jnp.sum(sign * (predict(moved.value, X) - base)) / step, code_of(moved.status)
 
         traces, codes = lax.map(one, signs)
         status = Status.where(jnp.all(codes == 0), Status.converged, Status.not_converged)
@@ -94,7 +94,7 @@ def leverages(refit: Refit, X: Any, y: Array, solution: Solution) -> Float[Array
 
     def refitted(flat: Array) -> Array:
         moved = solve(refit(flat.reshape(y.shape)), init=lax.stop_gradient(solution.root), throw=False)
-        return predictions(moved.value, X).reshape(-1)
+        return predict(moved.value, X).reshape(-1)
 
     def entry(direction: Array) -> Array:
         return direction @ jax.jvp(refitted, (y.reshape(-1),), (direction,))[1]

@@ -18,7 +18,7 @@ from .criterion import AbstractCriterion
 from .degrees import AbstractDegrees, Exact, FiniteDifference, leverages
 from .folds import Fold
 from .held_out import data_of
-from .losses import Loss, named, predictions, squared
+from .losses import Loss, named, predict, squared
 
 Model = Callable[[Any, Any, Any], AbstractProblem]
 
@@ -61,7 +61,7 @@ class AbstractInformation(AbstractCriterion):
         X, y = data
         solution: Solution = solve(self.checked_problem(X, y, theta), self.solver, init, throw=throw)
         df, status = self.degrees(lambda y: self.model(X, y, theta), X, y, solution)
-        residual_sum = jnp.sum(jnp.square(predictions(solution.value, X) - y))
+        residual_sum = jnp.sum(jnp.square(predict(solution.value, X) - y))
         return self.score(residual_sum, df), eqx.tree_at(lambda s: s.status, solution, status)
 
     @abc.abstractmethod
@@ -220,5 +220,5 @@ class LeaveOneOut(AbstractInformation):
         X, y = data
         solution: Solution = solve(self.checked_problem(X, y, theta), self.solver, init, throw=throw)
         h: Array = leverages(lambda y: self.model(X, y, theta), X, y, solution)
-        residual = y - predictions(solution.value, X)
+        residual = y - predict(solution.value, X)
         return self.loss(y - residual / (1 - h), y), solution

@@ -18,7 +18,7 @@ def squared(prediction: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float
     return jnp.mean(jnp.square(prediction - target))
 
 
-def absolute_loss(prediction: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
+def absolute(prediction: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
     """`mean |prediction - target|`; at a zero residual the derivative is 0."""
     residual = prediction - target
     return jnp.mean(residual * jax.lax.stop_gradient(jnp.sign(residual)))
@@ -44,7 +44,7 @@ def hinge(score: Float[Array, " n"], label: Float[Array, " n"]) -> Float[Array, 
 
 CONVEX: dict[str, Loss] = {
     "squared": squared,
-    "absolute": absolute_loss,
+    "absolute": absolute,
     "huber": huber_loss,
     "logistic": logistic,
     "hinge": hinge,
@@ -71,7 +71,7 @@ def is_convex(loss: Loss) -> bool:
     return any(loss is known for known in CONVEX.values())
 
 
-def predictions(value: Any, X: Float[Array, "n p"]) -> Array:
+def predict(value: Any, X: Float[Array, "n p"]) -> Array:
     """`X coef + intercept` for a solution that has an intercept, `X value` for plain coefficients.
 
     Raises:

@@ -17,7 +17,7 @@ from .minimise import ExactMinimum, Sampler, minimise
 from .recognise import OneStrength, recognise
 from .strength import Strength
 
-GRID = 200  # evenly spaced thetas that fill the curve between knots
+CURVE_POINTS = 200  # evenly spaced thetas that fill the curve between knots
 
 
 class AlongPath(AbstractStrategy):
@@ -146,7 +146,7 @@ def _judged(
 def _curve(found: ExactMinimum, strength: Strength, sampler: Sampler) -> Curve:
     """The criterion at every knot, on an even grid of theta and at the minimum."""
     ends = strength.inverse(np.array([found.c_low, found.c_high]))
-    even = strength.at(np.linspace(ends[0], ends[1], GRID))
+    even = strength.at(np.linspace(ends[0], ends[1], CURVE_POINTS))
     c = np.unique(np.concatenate([found.c_grid, np.clip(even, found.c_low, found.c_high), [found.c]]))
     # the derivative from the right by theta is from above by c where c grows with theta
     samples = sampler(c, below=strength.rate < 0)

@@ -27,7 +27,7 @@ import numpy as np
 from ..abandoned import Abandoned
 from ..thresholds import THRESHOLDS
 from .active import Dependent, Support
-from .piece import ROUNDING, Knot, Piece, PieceEnd
+from .piece import ROUNDING, Knot, NextKnot, Piece
 from .screening import Nearby
 
 DEPENDENT = 1e-10  # 1 - R^2 of a feature on the active ones below which it is taken as a combination of them
@@ -95,7 +95,7 @@ class LassoPath:
     def _begin(self) -> None:
         """Stand at the top of the path."""
         self.support = Support(self.X, self.ridge, self.gram)
-        self._below: tuple[Piece, PieceEnd] | None = None  # where the path stands, once it is known
+        self._below: tuple[Piece, NextKnot] | None = None  # where the path stands, once it is known
         self.c = np.inf
         self.pieces = 0
         for j in np.flatnonzero(self.v == 0):
@@ -237,7 +237,7 @@ class LassoPath:
             both[:, near.place[active]] += self.ridge * moving
         return Piece(moving[0], moving[1], near.b - both[0], both[1], fits[0], fits[1])
 
-    def _apply(self, event: PieceEnd, values: np.ndarray) -> None:
+    def _apply(self, event: NextKnot, values: np.ndarray) -> None:
         """Let a feature leave or join; `values` are the active coefficients at the knot.
 
         A feature that is a combination `x_j = X_S a` of the active ones joins in exchange for one of them: along

@@ -42,7 +42,7 @@ class Knot:
         return spread
 
 
-class PieceEnd(NamedTuple):
+class NextKnot(NamedTuple):
     """Where a piece ends, and which feature joins with which sign, or leaves (sign 0); none at the end of the path."""
 
     c: float
@@ -71,22 +71,22 @@ class Piece(NamedTuple):
         """`y - X w(c)`."""
         return y - self.fit + c * self.drift
 
-    def event(self, near: Nearby, active: np.ndarray, signs: np.ndarray) -> PieceEnd:
+    def event(self, near: Nearby, active: np.ndarray, signs: np.ndarray) -> NextKnot:
         """The next knot: the largest `c` below at which a feature reaches its penalty, or a coefficient zero."""
         never = ROUNDING * (near.v + np.abs(self.h1))
         never[near.place[active]] = never[near.free] = np.inf
-        best = PieceEnd(0.0, None, 0.0)
+        best = NextKnot(0.0, None, 0.0)
         for sign, ahead, rate in ((1.0, self.h0, near.v - self.h1), (-1.0, -self.h0, near.v + self.h1)):
             rate[rate <= never] = np.inf
             reached = ahead / rate
             j = int(reached.argmax())
             if reached[j] > best.c:
-                best = PieceEnd(float(reached[j]), int(near.index[j]), sign)
+                best = NextKnot(float(reached[j]), int(near.index[j]), sign)
         if len(active):
             zero = self.offset / np.where(signs * self.slope < 0, self.slope, np.inf)
             i = int(zero.argmax())
             if zero[i] > best.c:
-                best = PieceEnd(float(zero[i]), int(active[i]), 0.0)
+                best = NextKnot(float(zero[i]), int(active[i]), 0.0)
         return best
 
     def excess(self, near: Nearby, c: float) -> float:

@@ -20,7 +20,7 @@ from ...equations.forms import LassoForm, lasso_form
 from ...equations.one_parameter import Form, read
 from ...solvers.lasso.quadratic_loss import gap_tolerance
 from ..abandoned import Abandoned
-from ..criteria.criterion import AbstractCriterion, Declared
+from ..criteria.criterion import AbstractCriterion, DeclaredLasso
 from ..criteria.degrees import penalised_by_response
 from ..criteria.information import AbstractInformation
 from ..criteria.losses import squared
@@ -150,7 +150,7 @@ def elastic_net_folds(criterion: AbstractCriterion) -> tuple[list[FoldData], Mod
     return _declared_folds(criterion, criterion.declared), Models.of(criterion)
 
 
-def _declared_folds(criterion: AbstractCriterion, declared: Declared) -> list[FoldData]:
+def _declared_folds(criterion: AbstractCriterion, declared: DeclaredLasso) -> list[FoldData]:
     X, y = np.asarray(criterion.X), np.asarray(criterion.y)
     equal = np.ones(X.shape[1])
     squares = criterion.loss is squared

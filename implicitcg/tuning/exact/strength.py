@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ...equations.one_parameter import Affine, Growth
+from ...equations.one_parameter import ExponentialForm, LineForm
 
-STRENGTH_ROUNDING = (
-    8  # units of the last place by which rates of penalties may differ: what arithmetic makes of one number
-)
+LAST_PLACES = 8  # units of the last place by which rates of penalties may differ: what arithmetic makes of one number
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,10 @@ def common_strength(
     `c` is the largest of all penalties at the given `theta`, so its own weight is one.
     """
     kinds = {type(alpha) for alpha in alphas}
-    if len(kinds) > 1 or not kinds <= {Affine, Growth}:
+    if len(kinds) > 1 or not kinds <= {LineForm, ExponentialForm}:
         return None
     features = [p for p, _ in dimensions]
-    rounding = STRENGTH_ROUNDING * max(float(np.finfo(dtype).eps) for _, dtype in dimensions)
+    rounding = LAST_PLACES * max(float(np.finfo(dtype).eps) for _, dtype in dimensions)
 
     def all_of(name: str) -> np.ndarray:
         return np.concatenate(
@@ -57,7 +55,7 @@ def common_strength(
         )
 
     offset, rate = all_of("offset"), all_of("rate")
-    exponential = kinds == {Growth}
+    exponential = kinds == {ExponentialForm}
     factor = all_of("factor") if exponential else np.ones_like(rate)
     with np.errstate(over="ignore", invalid="ignore"):
         alpha = factor * np.exp(offset + rate * theta) if exponential else offset + rate * theta

@@ -24,7 +24,7 @@ from ...nonsmooth.hull import nearest_to_origin
 from ..criteria.losses import squared
 from ..result import Outcome, TuneResult
 from ..search.journal import Journal
-from ..search.judge import judge
+from ..search.judge import judge_hull
 from ..search.log import Progress
 from ..strategy import AbstractStrategy
 from ..thresholds import THRESHOLDS
@@ -247,7 +247,7 @@ def tune_elastic_net(
         elements = elements[:1]
     finished = Outcome.budget if journal.exhausted else Outcome.no_progress
     distance = distance_to(elements, end.bound)
-    verdict = judge(
+    verdict = judge_hull(
         elements,
         distance,
         small=small,

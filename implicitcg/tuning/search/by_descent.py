@@ -13,7 +13,7 @@ from ...nonsmooth.hull import distinct_points, nearest_to_origin
 from ..result import Outcome, TuneResult
 from ..strategy import AbstractStrategy, Task
 from .descent import Descended, start_of
-from .judge import judge
+from .judge import judge_hull
 from .optimisers import QuasiNewton
 from .oracle import AbstractOracle, FunctionOracle, Point, curve_through
 from .starts import starting_points
@@ -75,7 +75,7 @@ def _descended(task: Task, oracle: AbstractOracle) -> TuneResult:
     one_sided = (float(elements.min()), float(elements.max())) if end.point.theta.size == 1 else None
     many = int(end.held.sum())
     ended = Outcome.no_progress if end.finished else Outcome.budget
-    verdict = judge(
+    verdict = judge_hull(
         elements.squeeze(1) if one_sided else elements,
         end.distance,
         small=small,

@@ -13,7 +13,7 @@ from ..strategy import AbstractStrategy
 from ..thresholds import THRESHOLDS
 from .journal import Journal
 from .judge import judge_slopes
-from .one_dimension import SPAN, EvaluateOnLine, Search, find_range, search
+from .one_dimension import SPAN, EvaluateAt, Search, find_range, search
 from .oracle import AbstractOracle, Point, curve_through
 
 FURTHER = 3  # decades of a penalty by which a range that a criterion named grows where the best is its lower end
@@ -70,7 +70,7 @@ class BySolves(AbstractStrategy):
 
 
 def _range(
-    evaluate: EvaluateOnLine,
+    evaluate: EvaluateAt,
     theta0: float,
     bounds: tuple[float, float] | None,
     journal: Journal,
@@ -91,7 +91,7 @@ def _range(
 
 
 def _sides(
-    evaluate: EvaluateOnLine, found: Search, small: float, dtype: Any, finish: Callable[[], bool]
+    evaluate: EvaluateAt, found: Search, small: float, dtype: Any, finish: Callable[[], bool]
 ) -> tuple[float, float, bool]:
     """The slopes on both sides of the best point, and whether a kink lies between.
 
@@ -111,7 +111,7 @@ def _sides(
 
 
 def _result(
-    evaluate: EvaluateOnLine,
+    evaluate: EvaluateAt,
     found: Search,
     dtype: Any,
     rebuild: Callable[[float], Any],

@@ -15,7 +15,7 @@ NOT_STATIONARY = {
 }
 
 
-def judge(
+def judge_hull(
     elements: np.ndarray,
     distance: float,
     *,
@@ -53,7 +53,7 @@ def judge_slopes(
     elements = np.array([left, right]) if kink else np.array([left if abs(left) < abs(right) else right])
     distance = 0.0 if left <= 0 <= right else min(abs(left), abs(right))
     beyond = "here and beyond" if flat else ""
-    return judge(elements, distance, small=small, kink=kink, end=end, flat=beyond, exhaustive=True)
+    return judge_hull(elements, distance, small=small, kink=kink, end=end, flat=beyond, exhaustive=True)
 
 
 def fold_error(values: np.ndarray) -> np.ndarray:

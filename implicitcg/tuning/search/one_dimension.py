@@ -18,7 +18,7 @@ from ..thresholds import THRESHOLDS
 from .oracle import Point
 
 SPAN = float(np.log(1e4))  # the range below the empty solution, in units of theta: four decades of a log-penalty
-LINE_REACH = 30.0  # how far from theta0 an empty solution is looked for
+REACH = 30.0  # how far from theta0 an empty solution is looked for
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Search:
     empty: bool
 
 
-EvaluateOnLine = Callable[[float, Point | None], Point]
+EvaluateAt = Callable[[float, Point | None], Point]
 
 
-def find_range(evaluate: EvaluateOnLine, theta0: float) -> tuple[list[Point], float, int]:
+def find_range(evaluate: EvaluateAt, theta0: float) -> tuple[list[Point], float, int]:
     """Where the solution becomes empty: the points tried, that theta, and the direction of stronger penalty (0: none).
 
     Looked for at growing distances on both sides of `theta0`, then closed in by bisection to 1e-3.
@@ -88,7 +88,7 @@ def find_range(evaluate: EvaluateOnLine, theta0: float) -> tuple[list[Point], fl
         return _edge_of_empty(evaluate, points)
     for direction in (1, -1):
         full, step = points[0], 1.0
-        while abs(full.theta[0] - theta0) < LINE_REACH:
+        while abs(full.theta[0] - theta0) < REACH:
             trial = evaluate(float(full.theta[0] + direction * step), full)
             points.append(trial)
             if not trial.usable or trial.support > 4 * max(points[0].support, 1):
@@ -101,7 +101,7 @@ def find_range(evaluate: EvaluateOnLine, theta0: float) -> tuple[list[Point], fl
 
 
 def search(
-    evaluate: EvaluateOnLine,
+    evaluate: EvaluateAt,
     points: list[Point],
     low: float,
     high: float,
@@ -139,7 +139,7 @@ def search(
     return Search(points, best, closed, best.support == 0)
 
 
-def _walk(evaluate: EvaluateOnLine, points: list[Point], thetas: np.ndarray, finish: Callable[[], bool]) -> None:
+def _walk(evaluate: EvaluateAt, points: list[Point], thetas: np.ndarray, finish: Callable[[], bool]) -> None:
     near = min(points, key=lambda p: abs(p.theta[0] - thetas[0])) if points else None
     for theta in thetas:
         if finish():
@@ -148,7 +148,7 @@ def _walk(evaluate: EvaluateOnLine, points: list[Point], thetas: np.ndarray, fin
         points.append(near)
 
 
-def _split_cells(evaluate: EvaluateOnLine, points: list[Point], finish: Callable[[], bool], resolution: float) -> bool:
+def _split_cells(evaluate: EvaluateAt, points: list[Point], finish: Callable[[], bool], resolution: float) -> bool:
     """Split the most promising cell until none can hold a better point; `False` when the budget ends first."""
     points.sort(key=lambda point: float(point.theta[0]))
     cells = [Cell(a, b) for a, b in pairwise(points) if b.theta[0] > a.theta[0]]
@@ -200,7 +200,7 @@ def _best(points: list[Point]) -> Point:
     return min(points, key=lambda point: point.value)
 
 
-def _bisect_support(evaluate: EvaluateOnLine, points: list[Point], empty: Point, full: Point) -> float:
+def _bisect_support(evaluate: EvaluateAt, points: list[Point], empty: Point, full: Point) -> float:
     while abs(empty.theta[0] - full.theta[0]) > 1e-3:
         middle = evaluate(float(empty.theta[0] + full.theta[0]) / 2, full)
         points.append(middle)
@@ -208,10 +208,10 @@ def _bisect_support(evaluate: EvaluateOnLine, points: list[Point], empty: Point,
     return float(empty.theta[0])
 
 
-def _edge_of_empty(evaluate: EvaluateOnLine, points: list[Point]) -> tuple[list[Point], float, int]:
+def _edge_of_empty(evaluate: EvaluateAt, points: list[Point]) -> tuple[list[Point], float, int]:
     """From an empty solution, the side on which features appear."""
     empty = points[0]
-    for distance in (1.0, 2.0, 4.0, 8.0, 16.0, LINE_REACH):
+    for distance in (1.0, 2.0, 4.0, 8.0, 16.0, REACH):
         for direction in (1, -1):
             trial = evaluate(float(empty.theta[0] - direction * distance), empty)
             points.append(trial)

@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
 from ...base import SolveError, Status, code_of
-from ..criteria.criterion import AbstractCriterion, evaluate
+from ..criteria.criterion import AbstractCriterion, evaluate_fold
 from ..result import Curve
 from .checkpoint import EvaluationLog
 from .devices import Lanes, Spread
@@ -136,7 +136,7 @@ class FoldOracle(AbstractOracle):
         self._program = criterion.evaluator(natural)
         self._lanes: Lanes | None = None
         if mesh is not None:
-            self._lanes = Lanes(lambda data, part: evaluate(criterion, natural, data, *part), mesh)
+            self._lanes = Lanes(lambda data, part: evaluate_fold(criterion, natural, data, *part), mesh)
 
     def _evaluate(self, flat: np.ndarray, near: Point | None) -> tuple[dict[str, np.ndarray], list[str]]:
         if self._lanes is not None:

@@ -16,7 +16,7 @@ from .coordinates import Coordinates
 from .oracle import Point
 
 STARTS = 3  # descents at most, where several starts are asked for
-REACH = 3.0  # how far starts lie from theta0 where there are no bounds
+FAR = 3.0  # how far starts lie from theta0 where there are no bounds
 FEWEST = 9  # points of a grid in two dimensions
 
 
@@ -38,8 +38,8 @@ def starting_points(
 ) -> Starts:
     """The usable ones of `count` points, `theta0` among them, that are worth a descent."""
     first = coordinates.start.astype(np.float64)
-    low = np.where(np.isfinite(coordinates.low), coordinates.low, first - REACH)
-    high = np.where(np.isfinite(coordinates.high), coordinates.high, first + REACH)
+    low = np.where(np.isfinite(coordinates.low), coordinates.low, first - FAR)
+    high = np.where(np.isfinite(coordinates.high), coordinates.high, first + FAR)
     side = int(count ** (1 / first.size) + 1e-9)
     gridded = count > 1 and first.size <= 2 and (first.size == 1 or count >= FEWEST)
     if gridded:
