@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ..core import AbstractProblem
 from ..penalties import AbstractShrinkage, LeastSquares
 from .composite import Composite
 
@@ -46,7 +45,7 @@ class LassoForm(NamedTuple):
         return jnp.broadcast_to(alpha, (p,)), jnp.broadcast_to(jnp.asarray(ridge, dtype), (p,))
 
 
-def lasso_form(problem: AbstractProblem) -> LassoForm | None:
+def lasso_form(problem: object) -> LassoForm | None:
     """The form of a LASSO or an elastic net, as its loss and its penalty declare it; `None` for any other problem."""
     if not isinstance(problem, Composite) or not isinstance(problem.smooth, LeastSquares):
         return None
