@@ -61,8 +61,16 @@ def test_the_floors_of_the_page_are_those_of_the_import_contract():
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (contract,) = config["tool"]["importlinter"]["contracts"]
     floors = [re.sub(r"[()]", "", floor) for floor in contract["layers"]]
-    (told,) = re.findall(r"```floors\n(.*?)```", PAGE, re.DOTALL)
+    (told,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
     assert told.strip().splitlines() == floors
+
+
+def test_contributing_names_every_floor():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    block = text[text.index("## Floors") : text.index("## Laws")]
+    told = set(re.findall(r"\w+", " ".join(line[:46] for line in block.splitlines() if line.startswith("    "))))
+    (floors,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
+    assert set(re.findall(r"\w+", floors)) - {"__main__"} <= told
 
 
 def test_every_room_has_its_line_on_the_page():
