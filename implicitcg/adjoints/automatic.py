@@ -25,7 +25,6 @@ class Automatic(AbstractExact):
     report: Report | None = eqx.field(static=True, default=None)
 
     def way(self, linearisation: Linearisation, matvec: Matvec, like: Array) -> Way:
-        """See `AbstractExact.way`."""
         inverse = linearisation.inverse
         if isinstance(inverse, SplittingInverse):
             return PeacemanRachford().way(linearisation, matvec, like)

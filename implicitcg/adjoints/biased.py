@@ -33,7 +33,6 @@ class OneStep(AbstractAdjoint):
     biased: ClassVar[bool] = True
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
-        """See `AbstractAdjoint.solve`."""
         del linearisation, throw
         return rhs
 
@@ -51,7 +50,6 @@ class Neumann(AbstractAdjoint):
         _count(self.steps, "Neumann", 0)
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
-        """See `AbstractAdjoint.solve`."""
         del throw
         return _damped(linearisation, rhs, rhs, 1.0, self.steps)
 
@@ -74,7 +72,6 @@ class Phantom(AbstractAdjoint):
             raise ValueError(f"damping is {self.damping}; it must be in (0, 1].")
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
-        """See `AbstractAdjoint.solve`."""
         del throw
         return _damped(linearisation, rhs, jax.tree.map(jnp.zeros_like, rhs), self.damping, self.steps)
 

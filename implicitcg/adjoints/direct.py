@@ -22,7 +22,6 @@ class Direct(AbstractExact):
     """A factorisation: the solver's own where it left one, else Cholesky on the face, else a dense LU."""
 
     def way(self, linearisation: Linearisation, matvec: Matvec, like: Array) -> Way:
-        """See `AbstractExact.way`."""
         inverse = linearisation.inverse
         if inverse is None or isinstance(inverse, SplittingInverse):  # which iterates
             inverse = dense_inverse(lax.stop_gradient(as_matrix(matvec, like.shape[0], like.dtype)))
@@ -37,7 +36,6 @@ class MinimumNorm(AbstractAdjoint):
     """
 
     def solve(self, linearisation: Linearisation, rhs: Any, *, throw: bool) -> Any:
-        """See `AbstractAdjoint.solve`."""
         flat, unravel = ravel_pytree(rhs)
         matrix = as_matrix(linearisation.on_vectors(unravel), flat.shape[0], flat.dtype)
         return unravel(minimum_norm(matrix, flat))

@@ -43,7 +43,6 @@ class AbstractIterative(AbstractExact):
         """Solve with `B`, or its transpose if so said, whose products `matvec` has."""
 
     def way(self, linearisation: Linearisation, matvec: Matvec, like: Array) -> Way:
-        """See `AbstractExact.way`."""
         tolerance = float(jnp.finfo(like.dtype).eps) ** 0.75 if self.tolerance is None else self.tolerance
 
         def run(matvec: Matvec, b: Array, transposed: bool) -> Solved:
@@ -83,7 +82,6 @@ class ConjugateGradient(AbstractIterative):
     def iterate(
         self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
     ) -> Iterated:
-        """See `AbstractIterative.iterate`."""
         del transposed
         if not linearisation.symmetric:
             raise ValueError(
@@ -104,7 +102,6 @@ class GMRES(AbstractIterative):
     def iterate(
         self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
     ) -> Iterated:
-        """See `AbstractIterative.iterate`."""
         del linearisation, transposed
         return gmres(matvec, b, tolerance, self.max_steps, self.memory)
 
@@ -147,7 +144,6 @@ class Anderson(AbstractIterative):
     def iterate(
         self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
     ) -> Iterated:
-        """See `AbstractIterative.iterate`."""
         del linearisation, transposed
         reached = run_iteration(_affine(matvec, b)[0], b, AndersonMixing(self.memory), tolerance, self.max_steps)
         return Iterated(reached.point, reached.size <= 10 * tolerance, reached.steps, reached.size)
@@ -169,7 +165,6 @@ class Measured(AbstractIterative):
     def iterate(
         self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
     ) -> Iterated:
-        """See `AbstractIterative.iterate`."""
         del linearisation, transposed
         evaluate, scale = _affine(matvec, b)
         plain = run_iteration(
@@ -209,7 +204,6 @@ class PeacemanRachford(AbstractIterative):
     def iterate(
         self, linearisation: Linearisation, tolerance: float, matvec: Matvec, b: Array, transposed: bool
     ) -> Iterated:
-        """See `AbstractIterative.iterate`."""
         inverse = linearisation.inverse
         if not isinstance(inverse, SplittingInverse):
             raise ValueError(

@@ -39,7 +39,6 @@ class ConicInverse(AbstractInverse):
         return Facts(dear=by_products(layout(self.cone)))
 
     def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
-        """See `AbstractInverse.solve`."""
         P, A, exponents, where = self.P, self.A, exponents_in(self.cone), layout(self.cone)
         shapes = (jax.ShapeDtypeStruct(rhs.shape, rhs.dtype), jax.ShapeDtypeStruct((), jnp.bool_))
 

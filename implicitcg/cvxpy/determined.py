@@ -34,7 +34,6 @@ class Determined(AbstractExact):
     canonical: Canonical = eqx.field(static=True)
 
     def way(self, linearisation: Linearisation, matvec: Matvec, like: Array) -> Way:
-        """See `AbstractExact.way`."""
         first = Automatic().way(linearisation, matvec, like)
         if like.shape[0] > LIMIT:
             return first
@@ -65,7 +64,6 @@ class UniqueWhereItMatters(AbstractSolver[Conic]):
         return self.solver.misfit(problem)
 
     def run(self, problem: Conic, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         found = self.solver.run(problem, init)
         if ravel_pytree(found.z)[0].shape[0] > LIMIT:
             return found

@@ -53,11 +53,9 @@ class DenseInverse(AbstractInverse):
     regular: Bool[Array, ""]
 
     def facts(self) -> Facts:
-        """See `AbstractInverse.facts`."""
         return Facts(applies=True, regular=self.regular)
 
     def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
-        """See `AbstractInverse.solve`."""
         return lu_solve(self.factors, rhs, trans=int(transposed)), self.regular
 
 

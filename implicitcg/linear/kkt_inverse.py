@@ -33,7 +33,6 @@ class KKTInverse(AbstractInverse):
         return Facts(applies=self.chosen)
 
     def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:
-        """See `AbstractInverse.solve`."""
         function = _solve_transposed if transposed else _solve
         if len(rhs) > SMALL:
             function = one_by_one(function)

@@ -67,33 +67,26 @@ class DenseMap(AbstractSquareMap):
     matrix: Float[Array, "n n"]
 
     def apply(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
-        """See `AbstractSquareMap.apply`."""
         return z @ self.matrix.T  # in this order a batch of vectors is one product of matrices, without transposes
 
     def apply_precisely(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
-        """See `AbstractSquareMap.apply_precisely`."""
         return sum_of_products(z, self.matrix.T)
 
     def transpose(self) -> DenseMap:
-        """See `AbstractSquareMap.transpose`."""
         return DenseMap(self.matrix.T)
 
     def resolvent(self, step: Array) -> DenseMap:
-        """See `AbstractSquareMap.resolvent`."""
         eye = jnp.eye(len(self.matrix), dtype=self.matrix.dtype)
         return DenseMap(jnp.linalg.inv(eye + step * (eye - self.matrix)))
 
     def spread(self) -> Float[Array, ""]:
-        """See `AbstractSquareMap.spread`."""
         eye = jnp.eye(len(self.matrix), dtype=self.matrix.dtype)
         return jnp.sqrt(jnp.mean(jnp.sum(jnp.square(eye - self.matrix), 0)))
 
     def blocks(self) -> np.ndarray:
-        """See `AbstractSquareMap.blocks`."""
         return np.asarray(self.matrix, float)[None]
 
     def row_norm(self) -> float:
-        """See `AbstractSquareMap.row_norm`."""
         return float(np.max(np.linalg.norm(np.asarray(self.matrix, float), axis=1), initial=0.0))
 
 
@@ -107,7 +100,6 @@ class CircularMap(AbstractSquareMap):
     width: int = eqx.field(static=True)
 
     def apply(self, z: Float[Array, "c h w"]) -> Float[Array, "c h w"]:
-        """See `AbstractSquareMap.apply`."""
         image = jnp.einsum("hvcd,dhv->chv", self.spectrum, jnp.fft.rfft2(z))
         return jnp.fft.irfft2(image, s=z.shape[1:]).astype(z.dtype)
 
@@ -116,11 +108,9 @@ class CircularMap(AbstractSquareMap):
         return self.apply(z)
 
     def transpose(self) -> CircularMap:
-        """See `AbstractSquareMap.transpose`."""
         return CircularMap(jnp.conj(jnp.swapaxes(self.spectrum, -1, -2)), self.width)
 
     def resolvent(self, step: Array) -> CircularMap:
-        """See `AbstractSquareMap.resolvent`."""
         eye = jnp.eye(self.spectrum.shape[-1], dtype=self.spectrum.dtype)[None, None]
         step = jnp.asarray(step, self.spectrum.dtype)
         return CircularMap(jnp.linalg.inv(eye + step * (eye - self.spectrum)), self.width)
@@ -133,7 +123,6 @@ class CircularMap(AbstractSquareMap):
         return jnp.sqrt(jnp.sum(squares * weights) / (len(squares) * self.width * eye.shape[-1]))
 
     def blocks(self) -> np.ndarray:
-        """See `AbstractSquareMap.blocks`."""
         return np.asarray(self.spectrum).reshape(-1, *self.spectrum.shape[-2:])
 
     def row_norm(self) -> float:

@@ -24,7 +24,6 @@ class ShiftedInverse(AbstractInverse):
     shift: Float[Array, ""]
 
     def facts(self) -> Facts:
-        """See `AbstractInverse.facts`."""
         return Facts(applies=True)
 
     def solve(self, rhs: Float[Array, " k"], *, transposed: bool) -> tuple[Float[Array, " k"], Bool[Array, ""]]:

@@ -29,7 +29,6 @@ class SplittingInverse(AbstractInverse):
     step: Array | None = None
 
     def facts(self) -> Facts:
-        """See `AbstractInverse.facts`."""
         return Facts(applies=True)
 
     def solve(self, rhs: Float[Array, " d"], *, transposed: bool) -> tuple[Float[Array, " d"], Bool[Array, ""]]:

@@ -124,7 +124,6 @@ class MarginInteriorPoint(AbstractSolver[Margin]):
         )
 
     def run(self, problem: Margin, init: Float[Array, " n"]) -> Found:
-        """See `AbstractSolver.run`."""
         near = self._approach(problem)
         end = _exact(problem, near.z, near.change)
         z = jnp.clip(end.best, problem.penalty.lower, problem.penalty.upper)  # rounding, where it converged

@@ -24,7 +24,6 @@ class ProximalGradient(AbstractSolver[Composite]):
     max_steps: int = eqx.field(static=True, default=100_000)
 
     def run(self, problem: Composite, init: Float[Array, " p"]) -> Found:
-        """See `AbstractSolver.run`."""
         tolerance = 1e3 * float(jnp.finfo(init.dtype).eps) if self.tolerance is None else self.tolerance
         smooth, penalty = problem.smooth, problem.penalty
         # at 0, where the losses of this library that are not quadratic bend most; short enough for the penalty

@@ -64,7 +64,6 @@ class SemismoothNewton(AbstractSolver[Blocks]):
         return f"it needs a penalty that is a sum over blocks, and {type(problem.penalty).__name__} is not"
 
     def run(self, problem: Blocks, init: Float[Array, " p"]) -> Found:
-        """See `AbstractSolver.run`."""
         p, dtype = problem.smooth.dimension()
         tolerance = gap_tolerance(self.tolerance, dtype)
         # a point that is feasible for the penalty, as the line search needs

@@ -33,7 +33,6 @@ class Celer(AbstractLibrary):
     module: ClassVar[str] = "celer"
 
     def lacks(self, problem: Composite) -> str | None:
-        """See `AbstractLibrary.lacks`."""
         if not isinstance(problem.smooth, Logistic):
             return None
         if isinstance(problem.penalty, ElasticNet | GroupL2):
@@ -43,7 +42,6 @@ class Celer(AbstractLibrary):
         return None
 
     def fit(self, plain: PlainProblem, gap: float) -> tuple[np.ndarray, float]:
-        """See `AbstractLibrary.fit`."""
         celer = self.load()
         require_positive(plain.alpha, "celer")
         if plain.logistic:

@@ -43,7 +43,6 @@ class Clarabel(AbstractConicLibrary):
     package: ClassVar[str] = "clarabel"
 
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
-        """See `AbstractConicLibrary.minimise`."""
         clarabel, where = self.load(), program.where
         settings = clarabel.DefaultSettings()
         settings.verbose, settings.max_iter = False, self.max_steps

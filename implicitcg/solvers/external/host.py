@@ -41,7 +41,6 @@ class HostSolver(AbstractSolver[AbstractProblem]):
     tolerance: float | None = eqx.field(static=True, default=None)
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         z = on_host(self.function, problem, init)
         flat, _ = ravel_pytree(z)
         residual, _ = ravel_pytree(problem.residual(z))

@@ -34,7 +34,6 @@ class Moreau(AbstractConicLibrary):
     extra: ClassVar[str | None] = None  # it is in no group: its packages are for some machines only
 
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
-        """See `AbstractConicLibrary.minimise`."""
         moreau: Any = self.load()
         where, n = program.where, len(program.q)
         zero, orthant, rounds, matrices, exponential, power = where.by_kind(lower=False)

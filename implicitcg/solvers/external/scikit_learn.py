@@ -35,7 +35,6 @@ class ScikitLearn(AbstractLibrary):
     extra: ClassVar[str | None] = "sklearn"
 
     def lacks(self, problem: Composite) -> str | None:
-        """See `AbstractLibrary.lacks`."""
         if isinstance(problem.penalty, GroupL2):
             return "scikit-learn has no group LASSO"
         if not isinstance(problem.smooth, Logistic):
@@ -47,7 +46,6 @@ class ScikitLearn(AbstractLibrary):
         return None
 
     def fit(self, plain: PlainProblem, gap: float) -> tuple[np.ndarray, float]:
-        """See `AbstractLibrary.fit`."""
         import sklearn.linear_model as models
 
         require_positive(plain.alpha, "scikit-learn")

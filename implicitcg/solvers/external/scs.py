@@ -37,7 +37,6 @@ class SCS(AbstractConicLibrary):
     handover: ClassVar[tuple[float, ...]] = (1e-6, 1e-9)
 
     def minimise(self, program: ConeProgram, tolerance: float) -> ConePoint:
-        """See `AbstractConicLibrary.minimise`."""
         scs, where = self.load(), program.where
         order = np.concatenate(where.by_kind(lower=True))
         data = {"A": scipy.sparse.csc_matrix(program.A[order]), "b": program.b[order], "c": program.q}

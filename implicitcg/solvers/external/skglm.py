@@ -34,7 +34,6 @@ class Skglm(AbstractLibrary):
     module: ClassVar[str] = "skglm"
 
     def lacks(self, problem: Composite) -> str | None:
-        """See `AbstractLibrary.lacks`."""
         smooth, penalty = problem.smooth, problem.penalty
         if isinstance(smooth, Logistic) and isinstance(penalty, ElasticNet | GroupL2):
             return "skglm's solver is used for the plain l1 norm of logistic regression only"
@@ -43,7 +42,6 @@ class Skglm(AbstractLibrary):
         return None
 
     def fit(self, plain: PlainProblem, gap: float) -> tuple[np.ndarray, float]:
-        """See `AbstractLibrary.fit`."""
         skglm = self.load()
         datafits, penalties, solvers = skglm.datafits, skglm.penalties, skglm.solvers
 

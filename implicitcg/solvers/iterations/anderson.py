@@ -48,6 +48,5 @@ class Anderson(AbstractSolver[AbstractProblem]):
             )
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         mixing = AndersonMixing(self.memory, self.ridge, self.damping, self.restart)
         return solve_by(problem, init, mixing, self.tolerance, self.max_steps)

@@ -75,5 +75,4 @@ class Broyden(AbstractSolver[AbstractProblem]):
             raise ValueError(f"Broyden needs memory >= 1; it is {self.memory}.")
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         return solve_by(problem, init, _Update(self.memory, self.restart), self.tolerance, self.max_steps)

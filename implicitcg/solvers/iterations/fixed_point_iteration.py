@@ -38,5 +38,4 @@ class FixedPointIteration(AbstractSolver[AbstractProblem]):
             raise ValueError(f"damping is {self.damping}; it must be in (0, 1].")
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         return solve_by(problem, init, Damped(self.damping), self.tolerance, self.max_steps)

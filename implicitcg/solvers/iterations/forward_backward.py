@@ -41,7 +41,6 @@ class ForwardBackward(AbstractSolver[AffineEquilibrium]):
     max_steps: int = eqx.field(static=True, default=2000)
 
     def run(self, problem: AffineEquilibrium, init: Array) -> Found:
-        """See `AbstractSolver.run`."""
         W, b, activation = problem.map, problem.bias, problem.activation
         if self.step is not None and (self.step <= 0 or not (activation.any_step or self.step == 1)):
             raise ValueError(f"step is {self.step}; it must be positive, and 1 for an activation known at 1 only.")

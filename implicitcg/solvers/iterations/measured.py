@@ -40,7 +40,6 @@ class Measured(AbstractSolver[AbstractProblem]):
     newton_steps: int = eqx.field(static=True, default=30)
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         posed = equation(problem, init, self.tolerance)
 
         def fast_enough(steps: Any, rate: Any) -> Any:

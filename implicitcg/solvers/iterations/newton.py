@@ -31,7 +31,6 @@ class Newton(AbstractSolver[AbstractProblem]):
     max_steps: int = eqx.field(static=True, default=100)
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         start, unravel = ravel_pytree(init)
         eps = float(jnp.finfo(start.dtype).eps)
         tolerance = 100 * eps if self.tolerance is None else self.tolerance

@@ -76,7 +76,6 @@ class NewtonKrylov(AbstractSolver[AbstractProblem]):
     inner_steps: int = eqx.field(static=True, default=100)
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         posed = equation(problem, init, self.tolerance)
         method = NewtonStep(problem, posed.evaluate, posed.unravel, self.memory, self.inner_steps)
         return found(posed, run_iteration(posed.evaluate, posed.start, method, posed.tolerance, self.max_steps))

@@ -39,7 +39,6 @@ class PeacemanRachford(AbstractSolver[AffineEquilibrium]):
     max_steps: int = eqx.field(static=True, default=1000)
 
     def run(self, problem: AffineEquilibrium, init: Array) -> Found:
-        """See `AbstractSolver.run`."""
         W, b, activation = problem.map, problem.bias, problem.activation
         tolerance = 100 * float(jnp.finfo(b.dtype).eps) if self.tolerance is None else self.tolerance
         if self.step is not None:

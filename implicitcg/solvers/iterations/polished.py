@@ -48,7 +48,6 @@ class Polished(AbstractSolver[AbstractProblem]):
         return None if self.solver is None else self.solver.misfit(problem)
 
     def run(self, problem: AbstractProblem, init: Any) -> Found:
-        """See `AbstractSolver.run`."""
         inner = default_solver(problem) if self.solver is None else self.solver
         rough = inner.run(problem, init)
         posed = equation(problem, rough.z, None)

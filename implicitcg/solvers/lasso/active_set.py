@@ -68,7 +68,6 @@ class ActiveSet(AbstractSolver[Composite[LeastSquares, AbstractShrinkage]]):
         )
 
     def run(self, problem: Composite[LeastSquares, AbstractShrinkage], init: Float[Array, " p"]) -> Found:
-        """See `AbstractSolver.run`."""
         loss = QuadraticLoss.of(problem)
         tolerance = gap_tolerance(self.tolerance, init.dtype)
         stages = slot_sizes(loss, self.capacity, quick=True)
