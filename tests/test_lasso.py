@@ -1,5 +1,7 @@
 """The LASSO beyond the laws: independent solvers, exact formulas, wide and hard problems, bad input."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -186,6 +188,9 @@ def test_errors_in_python_are_solve_errors_with_a_status():
     with pytest.raises(icg.SolveError) as caught:
         icg.solve(icg.lasso(X, y, 0.1), slow)
     assert bool(caught.value.status == icg.Status.not_converged)
+    told = pickle.loads(pickle.dumps(caught.value))  # as a worker's failure reaches who waits for it
+    assert isinstance(told, icg.SolveError) and str(told) == str(caught.value)
+    assert bool(told.status == icg.Status.not_converged)
 
 
 def test_one_bad_element_of_a_batch_spoils_only_itself():

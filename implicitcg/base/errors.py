@@ -30,6 +30,11 @@ class SolveError(RuntimeError):
     def __init__(self, status: Status, detail: str = ""):
         super().__init__(f"{Status[status]} {detail}".strip())
         self.status = status
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By number: a worker's failure reaches the process that waits for it, with its status."""
+        return _solve_error, (int(code_of(self.status)), self.detail)
 
 
 def raise_unless_converged(token: T, status: Status) -> T:
@@ -102,6 +107,10 @@ def worst(first: Status, second: Status) -> Status:
 
 def _item(index: int) -> Status:
     return next(item for item in Status._name_to_item.values() if int(code_of(item)) == index)
+
+
+def _solve_error(index: int, detail: str) -> SolveError:
+    return SolveError(_item(index), detail)
 
 
 def nondifferentiable(tree: Any, advice: str) -> Any:
