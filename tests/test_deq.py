@@ -89,6 +89,18 @@ def test_a_convolutional_layer_is_the_layer_of_its_dense_matrix():
     assert_close(gradient_of(layer, x).b, exact.sum((1, 2)), 1e-10)
 
 
+@pytest.mark.parametrize("start", [0.0, 1e-9])
+def test_a_contractive_layer_that_begins_at_zero_has_its_whole_gradient(start):
+    """Below the bound nothing is shrunk: with `z = relu(M z + 2)` at 0, `d (z_1 + z_2) / dM` is 2 in every entry."""
+    layer = deq.ContractiveDEQ(1, 2, contraction=0.5, key=jax.random.key(0), dtype=jnp.float64)
+    layer = eqx.tree_at(lambda m: (m.U, m.b), layer, (jnp.ones((2, 1)), jnp.ones(2)))
+
+    def loss(M):
+        return eqx.tree_at(lambda m: m.M, layer, M)(jnp.ones(1)).sum()
+
+    np.testing.assert_allclose(jax.grad(loss)(start * jnp.eye(2)), 2, rtol=1e-8)
+
+
 def test_the_norm_of_a_contractive_layer_is_its_bound_also_for_images():
     for options in ({}, {"image": (4, 5)}):
         layer = deq.ContractiveDEQ(1, 3, contraction=0.5, key=KEY, **options)

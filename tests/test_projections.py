@@ -1,5 +1,7 @@
 """Projections on sets: the nearest point at every magnitude, and a derivative that is right at every kink."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +64,17 @@ def test_every_magnitude_stays_feasible_in_float32():
         # eight entries, each right to half a unit in the last place of the radius
         assert float(P.simplex(x, radius).sum()) == pytest.approx(radius, rel=1e-6)
         assert float(jnp.abs(P.l1_ball(x, radius)).sum()) == pytest.approx(radius, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_the_ball_holds_the_largest_numbers_of_the_format(dtype):
+    """A length beyond the largest number is none, and a quotient by one has no inverse: by the scale, all is exact."""
+    largest = float(jnp.finfo(dtype).max)
+    for size, n in itertools.product([largest, 0.6 * largest, 0.3 * largest, largest / 1e4], [1, 2, 100]):
+        x = jnp.full(n, size, dtype)
+        value, jacobian = P.l2_ball(x), jax.jacrev(P.l2_ball)(x)
+        np.testing.assert_allclose(value, np.full(n, n**-0.5), rtol=20 * n * float(jnp.finfo(dtype).eps))
+        assert jnp.isfinite(jacobian).all() and jnp.abs(jacobian).max() <= 1e4 / largest * 10
 
 
 def test_large_vectors_sum_to_the_radius():

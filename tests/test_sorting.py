@@ -132,6 +132,16 @@ def test_at_a_kink_all_pieces_that_meet_are_found(name):
     assert max(distance(nearby, vertex) for vertex in vertices) < 1e-8
 
 
+@pytest.mark.parametrize("strength", [1e300, 1.7e308, jnp.inf])
+def test_strengths_at_the_end_of_the_format_give_the_mean(strength):
+    x = jnp.asarray([5.0, 4.0, 3.0, 2.0, 1.0])
+    for soft in (icg.sorting.soft_rank, icg.sorting.soft_sort):
+        np.testing.assert_allclose(soft(x, strength), 3, rtol=1e-15)
+        assert not jax.jacrev(soft, argnums=1)(x, strength).any()
+    np.testing.assert_allclose(icg.sorting.soft_top_k_mask(x, 2, strength), 0.4, rtol=1e-15)
+    assert not jax.jacrev(icg.sorting.soft_rank)(x, strength).round(12).any()
+
+
 def test_ties_of_exact_maps_are_reported():
     tied, apart = jnp.asarray([1.0, 2.0, 2.0]), jnp.asarray([1.0, 2.0, 3.0])
     for function in (icg.sorting.rank, lambda x: icg.sorting.top_k_mask(x, 1), icg.sorting.sort):

@@ -236,7 +236,8 @@ class ContractiveDEQ(AbstractAffineLayer):
         M = cast(self.M, self._dtype())
         spectrum = M if self.image is None else circular_spectrum(M, *self.image)
         size = jnp.max(jnp.linalg.norm(spectrum, 2, axis=(-2, -1)))
-        bounded = spectrum * jnp.minimum(1, self.contraction / jnp.where(size > 0, size, 1)).astype(spectrum.dtype)
+        # the larger of the two is divided by: 1 where nothing is to shrink, and so at zero, where a size has no inverse
+        bounded = spectrum * (self.contraction / jnp.maximum(size, self.contraction)).astype(spectrum.dtype)
         return DenseMap(bounded) if self.image is None else CircularMap(bounded, self.image[1])
 
     def methods(self) -> tuple[AbstractSolver, AbstractAdjoint]:

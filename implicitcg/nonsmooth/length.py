@@ -18,7 +18,8 @@ def scaled_square(x: Array) -> tuple[Array, Array]:
 
     def scaled() -> tuple[Array, Array]:
         size = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0)
-        scale = jnp.where((size > 0) & (size < jnp.inf), size, 1)
+        # no larger than what has an inverse in the format: compilers divide by multiplying with it
+        scale = jnp.where((size > 0) & (size < jnp.inf), jnp.minimum(size, 0.25 / float(jnp.finfo(x.dtype).tiny)), 1)
         return jnp.sum(jnp.square(x / scale), axis=-1, keepdims=True), scale
 
     return only_where((square <= tiny) | (square == jnp.inf), scaled, (square, jnp.ones_like(square)))

@@ -49,9 +49,12 @@ def _project(x: Array, w: Array, strength: Array) -> Array:
     order = jnp.argsort(lax.stop_gradient(x))  # which of equal entries comes first does not matter: they share a run
     x, w = permuted(x, order), sort(w)
     # in increasing order the regression is nondecreasing; times the strength, so that nothing is divided by a small one
-    key = jnp.where(strength > 0, x - strength * w, _levels(x))
-    (x_mean, w_mean), _ = apart(key, (x, w))
     scale = jnp.where(strength > 0, 1 / jnp.where(strength > 0, strength, 1), 0)
+    key = jnp.where(strength > 0, x - strength * w, _levels(x))
+    # a strength near the end of the format, or infinite, which is the limit: then everything is one run but for `w`
+    beyond = ~jnp.isfinite(strength * jnp.max(jnp.abs(w)) * 2)
+    key = jnp.where(beyond, x * scale - w, key)
+    (x_mean, w_mean), _ = apart(key, (x, w))
     return permuted((x - x_mean) * scale + w_mean, inverse(order))
 
 

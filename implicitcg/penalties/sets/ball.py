@@ -38,9 +38,11 @@ class L2Ball(AbstractSet):
 def _value(x: Array, radius: Array) -> tuple[Array, Array]:
     """The projection, and the length of `x`."""
     square, scale = closed_scaled_square(x)
-    length = scale * jnp.sqrt(square)
-    shrink = jnp.where(length <= radius, 1, radius / jnp.where(length == 0, 1, length))
-    return x * shrink, length
+    root = jnp.sqrt(square)
+    length = jnp.minimum(scale * root, jnp.finfo(x.dtype).max)
+    # by the scale first: beside the largest numbers of the format `radius / length` is no number of it
+    shrunk = (x / scale) * (radius / jnp.where(root == 0, 1, root))
+    return jnp.where(length <= radius, x, shrunk), length
 
 
 def _tangent(result: tuple, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
