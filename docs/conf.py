@@ -70,6 +70,11 @@ PAGE = """# {title}
 """
 
 
+def _of_another_room(member, room):
+    origin = getattr(member, "__module__", None) or ""
+    return origin.startswith("implicitcg.") and not (origin == room or origin.startswith(room + "."))
+
+
 def write_api_pages(app):
     """docs/api/generated/: one page a room. What only repeats names of other rooms is no target of the index."""
     folder = HERE / "api" / "generated"
@@ -89,6 +94,10 @@ def write_api_pages(app):
         # a room of one file that makes its own shows these alone: what it imports has its page elsewhere
         one_file = not hasattr(module, "__path__")
         options = [":imported-members:"] * (not (makes_its_own and one_file)) + [":no-index:"] * (not makes_its_own)
+        # what a room hands on from another is described there
+        names = [name for name, member in vars(module).items() if _of_another_room(member, module.__name__)]
+        if makes_its_own and names:
+            options.append(f":exclude-members: {', '.join(names)}")
         pages[room.name] = (module.__name__, "\n   ".join(options))
     for page, (module, options) in pages.items():
         (folder / f"{page}.md").write_text(PAGE.format(title=f"`{module}`", module=module, options=options))

@@ -141,6 +141,27 @@ def test_estimators_live_in_pipelines_and_survive_pickling_and_cloning():
     assert "global over the range" in str(again.tuning_)
 
 
+@pytest.mark.parametrize("name", ["Lasso", "WeightedLasso", "MultiTaskLasso", "SparseLogistic"])
+def test_an_estimator_with_an_intercept_does_not_mind_where_the_origin_lies(name):
+    """A Gram matrix of features around 1000 keeps ten digits of what varies; centred once, all fits are the same."""
+    random = np.random.default_rng(3)
+    X = random.standard_normal((30, 5))
+    y = X @ [1.0, 0.0, -2.0, 0.0, 0.5] + 0.5 * random.standard_normal(30)
+    y = np.column_stack([y, -y]) if name == "MultiTaskLasso" else y > 0 if name == "SparseLogistic" else y
+    weights = 1.0 + np.arange(30) % 3
+
+    def fit(X, y):
+        return getattr(icg.sklearn, f"Gradient{name}CV")(random_state=0).fit(X, y, sample_weight=weights)
+
+    here, away = fit(X, y), [(fit(X + 1000, y), 1000, 0.0)]
+    if name != "SparseLogistic":
+        away.append((fit(X, y + 1e6), 0, 1e6))
+    for there, features, responses in away:
+        np.testing.assert_allclose(there.coef_, here.coef_, atol=1e-6)
+        intercept = here.intercept_ + responses - features * here.coef_.sum(axis=-1)
+        np.testing.assert_allclose(there.intercept_, intercept, rtol=1e-6, atol=1e-3)
+
+
 def test_scoring_is_what_the_folds_minimise():
     heavy = y + np.where(np.arange(60) % 15 == 0, 30.0, 0.0)
     absolute = GradientLassoCV(scoring="neg_mean_absolute_error").fit(X, heavy)

@@ -56,11 +56,11 @@ def test_the_slope_is_that_of_differences():
 
 def test_predictions_add_an_intercept_where_there_is_one():
     features, coef = jnp.eye(2), jnp.array([1.0, 2.0])
-    np.testing.assert_array_equal(losses.predictions(coef, features), [1, 2])
+    np.testing.assert_array_equal(losses.predict(coef, features), [1, 2])
     with_intercept = icg.penalties.LinearModel(coef, jnp.asarray(0.5))
-    np.testing.assert_array_equal(losses.predictions(with_intercept, features), [1.5, 2.5])
+    np.testing.assert_array_equal(losses.predict(with_intercept, features), [1.5, 2.5])
     with pytest.raises(TypeError, match="one for each column"):
-        losses.predictions(jnp.ones(3), features)
+        losses.predict(jnp.ones(3), features)
 
 
 @pytest.mark.parametrize(

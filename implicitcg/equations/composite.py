@@ -18,11 +18,11 @@ from ..penalties import AbstractBlocks, AbstractPenalty, AbstractSeparable, Abst
 from .face_certificate import certify_face
 from .sizes import face_sizes
 
-F = TypeVar("F", bound=AbstractSmooth, covariant=True)
-G = TypeVar("G", bound=AbstractPenalty, covariant=True)
+_Loss = TypeVar("_Loss", bound=AbstractSmooth, covariant=True)
+_Penalty = TypeVar("_Penalty", bound=AbstractPenalty, covariant=True)
 
 
-class Composite(AbstractProblem[Array], Generic[F, G]):
+class Composite(AbstractProblem[Array], Generic[_Loss, _Penalty]):
     """`min_z f(z) + g(z)`, as the equation `F(z) = z - prox_{step g}(z - step grad f(z)) = 0`.
 
     `step_j` is about `1 / L_j` with `L_j` the curvature of `f` along coordinate `j` (the penalty may ask for smaller or
@@ -31,8 +31,8 @@ class Composite(AbstractProblem[Array], Generic[F, G]):
     What a solver asks of the two parts it says in its type: `Composite[LeastSquares, AbstractShrinkage]`.
     """
 
-    smooth: F
-    penalty: G
+    smooth: _Loss
+    penalty: _Penalty
 
     def step(self) -> Float[Array, " p"]:
         """The steps of the proximal map; constants, since the root does not depend on them."""

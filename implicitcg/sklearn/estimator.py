@@ -150,12 +150,14 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         scoring = scoring_of(self.scoring, self._default_scoring())
         folds = folds_of(self.cv, y, weights, classifier=self._classifier, per_variance=scoring.per_variance)
         groups = self._groups(X.shape[1])
+        family = self._family()
+        origin = family.origin(X, y, weights)
+        X = X if np.ndim(origin[0]) == 0 else X - origin[0]
+        data = X, y - origin[1], groups, weights, folds
         with jax.enable_x64(True):
-            criterion = FamilyFolds(
-                self._family(), X, y, groups, weights, folds, scoring.loss, self._filler, self._evaluations, self.n_jobs
-            )
+            criterion = FamilyFolds(family, *data, scoring.loss, self._filler, self._evaluations, self.n_jobs)
             result = self._search(criterion)
-            self._finish(criterion, result, dtype)
+            self._finish(criterion, result, origin, dtype)
         return self
 
     def _search(self, criterion: FamilyFolds) -> TuneResult:
@@ -189,7 +191,7 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         del evaluations
         return 1
 
-    def _finish(self, criterion: FamilyFolds, result: TuneResult, dtype: Any) -> None:
+    def _finish(self, criterion: FamilyFolds, result: TuneResult, origin: tuple[Any, Any], dtype: Any) -> None:
         """Fit on all rows at the hyperparameters chosen, certify, and set the attributes."""
         assert result.place is not None
         theta, weights = np.asarray(result.place, np.float64), criterion.weights
@@ -207,7 +209,9 @@ class AbstractGradientCV(BaseEstimator, abc.ABC):
         coef, intercept, residual = data.read(problem, root)
         self.certificate_: Certificate = problem.certificate(np.asarray(root), float(residual), None)
         coef, intercept = (coef, intercept) if known is None else known
-        self._store(np.asarray(coef)[: criterion.X.shape[1]], np.asarray(intercept), dtype)
+        coef = np.asarray(coef)[: criterion.X.shape[1]]
+        back = np.asarray(intercept) + origin[1] - np.broadcast_to(origin[0], len(coef)) @ coef
+        self._store(coef, back, dtype)
         for name, value in family.attributes(theta).items():
             setattr(self, name, value)
         self.history_ = [self._told(family, step) for step in result.history]

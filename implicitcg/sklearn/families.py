@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, final
 
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 from jax import Array
 
 from ..core import AbstractProblem
@@ -80,6 +81,16 @@ class AbstractFamily(abc.ABC):
         """`X coef + intercept`."""
         coef, intercept = self.parts(value)
         return X @ coef + (intercept[None] if intercept.ndim else intercept)
+
+    def origin(self, X: Any, y: np.ndarray, weights: np.ndarray) -> tuple[Any, Any]:
+        """What may be taken off features and responses, since the intercept takes it up: their means, else zeros.
+
+        Far from its origin a Gram matrix keeps few digits of what varies. Sparse features stay, and their zeros.
+        """
+        if not self.fit_intercept:
+            return 0.0, 0.0
+        features = 0.0 if scipy.sparse.issparse(X) else np.average(X, axis=0, weights=weights)
+        return features, np.average(y, axis=0, weights=weights)
 
     def null_residual(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Minus the gradient of the loss by the prediction, where all coefficients are zero."""
@@ -155,6 +166,9 @@ class SparseLogisticFamily(OnePenalty):
     def problem(self, X: Any, y: Array, theta: Array, weights: Array, groups: Groups | None) -> AbstractProblem:
         return sparse_logistic(X, y, jnp.exp(theta[0]), fit_intercept=self.fit_intercept, sample_weight=weights)
 
+    def origin(self, X: Any, y: np.ndarray, weights: np.ndarray) -> tuple[Any, Any]:
+        return super().origin(X, y, weights)[0], 0.0  # labels are no numbers
+
     def null_residual(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
         share = np.average(y > 0, weights=weights) if self.fit_intercept else 0.5
         return (y > 0) - share
@@ -218,6 +232,9 @@ class LinearSVRFamily(AbstractFamily):
         if self.fit_intercept:
             X = jnp.concatenate([X, jnp.ones((X.shape[0], 1), X.dtype)], axis=1)
         return svr(X, y, jnp.exp(theta[0]), jnp.exp(theta[1]), sample_weight=weights)
+
+    def origin(self, X: Any, y: np.ndarray, weights: np.ndarray) -> tuple[Any, Any]:
+        return 0.0, 0.0  # its intercept is penalised
 
     def parts(self, value: Any) -> tuple[Array, Array]:
         return (value[:-1], value[-1]) if self.fit_intercept else (value, jnp.zeros((), value.dtype))
