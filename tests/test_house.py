@@ -35,8 +35,6 @@ TWICE = {
 
 # Rooms that are opened late, because what they need takes long to import or may be missing. The contract sees them.
 LATE = {
-    "cli/fit.py": "scikit-learn takes a second",
-    "cli/picture.py": "Matplotlib may be missing",
     "cvxpy/canonical.py": "the class it opens is one of CVXPY's",
 }
 
